@@ -71,7 +71,8 @@ pub enum NpyError {
     },
     /// The header is not the dictionary it should be.
     #[error(
-        "byte {offset} of the file, in the header: expected {expected}, found {found}; write the file again with numpy.save"
+        "byte {offset} of the file, in the header: expected {expected}, found {found}; write the file again \
+         with numpy.save"
     )]
     Header {
         /// Position from the beginning of the file, in bytes.
@@ -83,7 +84,8 @@ pub enum NpyError {
     },
     /// The header lacks one of its three keys.
     #[error(
-        "the header has no key '{key}': expected 'descr', 'fortran_order' and 'shape'; write the file again with numpy.save"
+        "the header has no key '{key}': expected 'descr', 'fortran_order' and 'shape'; write the file again \
+         with numpy.save"
     )]
     MissingKey {
         /// The absent key.
@@ -107,7 +109,8 @@ pub enum NpyError {
     },
     /// The shape times the element size is more than an address space holds.
     #[error(
-        "shape {shape:?} of {dtype}: expected a size that fits memory, found more than {} bytes; split the array",
+        "shape {shape:?} of {dtype}: expected a size that fits memory, found more than {} bytes; split \
+         the array",
         isize::MAX
     )]
     ShapeOverflow {
@@ -118,7 +121,8 @@ pub enum NpyError {
     },
     /// Fewer bytes of data than the shape takes.
     #[error(
-        "shape {shape:?} of {dtype}: expected {expected} bytes of data, found {found}; the data is cut short: copy or save it again"
+        "shape {shape:?} of {dtype}: expected {expected} bytes of data, found {found}; the data is cut short: \
+         copy or save it again"
     )]
     DataTooShort {
         /// The shape.

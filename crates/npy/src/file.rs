@@ -56,9 +56,9 @@ pub fn write(array: &Array) -> Result<Vec<u8>, NpyError> {
 /// Writes `array` to a file, in format 1.0.
 ///
 /// The bytes go to a new file in the same folder, are flushed to the disk and then take the place of the
-/// file at `path` in one step. So a failure at any time leaves what was there before. A symbolic link to
-/// a file keeps pointing there and a replaced file keeps its permissions. A pipe or a device is written directly,
-/// since it cannot be replaced.
+/// file at `path` in one step. So a failure at any time leaves what was there before. A symbolic link to a
+/// file keeps pointing there, and a replaced file keeps its permissions. A pipe or a device cannot be
+/// replaced and is written directly.
 ///
 /// # Errors
 ///
