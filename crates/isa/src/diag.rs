@@ -49,3 +49,39 @@ pub struct Diagnostic {
     /// What to do about it.
     pub help: Option<String>,
 }
+
+/// A place in a module, for errors of the validator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// Kernel, by number.
+    pub kernel: u16,
+    /// Function of the kernel, by number; 0 where the item belongs to the kernel.
+    pub func: u16,
+    /// What there.
+    pub item: PlaceItem,
+}
+
+/// What a [`Place`] names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PlaceItem {
+    /// The kernel's declaration.
+    Kernel,
+    /// A parameter's declaration.
+    Param(u16),
+    /// A shared array's declaration.
+    Shared(u16),
+    /// A private array's declaration.
+    Private(u16),
+    /// The function's declaration (the body: the kernel's).
+    Func,
+    /// A register's declaration; of a plain register the first use.
+    Reg(u8),
+    /// A predicate's declaration; of a plain predicate the first use.
+    Pred(u8),
+    /// An instruction, shown by its mnemonic.
+    Inst(u32),
+    /// An operand: instruction, operand.
+    Operand(u32, u8),
+    /// The guard of an instruction.
+    Guard(u32),
+}

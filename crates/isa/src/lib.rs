@@ -24,7 +24,7 @@ mod numbered;
 mod table;
 
 pub use codec::{DecodeError, FORMAT_VERSION, MAGIC, decode, encode};
-pub use diag::{Diagnostic, Label, Severity, Span};
+pub use diag::{Diagnostic, Label, Place, PlaceItem, Severity, Span};
 pub use generated::*;
 pub use module::*;
 pub use table::*;
