@@ -1,0 +1,72 @@
+//! The transcendental functions of the instruction set, defined once.
+//!
+//! [`single`] holds them for `f32`, [`double`] for `f64`. Each is a fixed sequence of correctly rounded operations (`+ - * /`,
+//! fused multiply-add, square root), integer operations on the bits, and selects; so it gives the same bits on every machine and
+//! in every vector width. The functions are branch-free, except that `sin`, `cos` and `tan` leave the fast sequence above
+//! [`FAST_TRIG_LIMIT`]; `*_fast` and [`single::sin_needs_wide`] and its kin split the two.
+//!
+//! A NaN result is always the one NaN of its type, `0x7fc0_0000` or `0x7ff8_0000_0000_0000`. Special values follow C99 annex F.
+
+// Public items are documented; the constants are crate-internal and come with their meaning.
+mod coefficients;
+pub mod double;
+mod reduce;
+pub mod single;
+
+pub use reduce::FAST_TRIG_LIMIT;
+
+/// A row of a function table: name, function, and the bound on its error in units in the last place of the true result.
+pub type Row<T> = (&'static str, fn(T) -> T, f64);
+
+/// Calls `$callback! { name f32_bound f64_bound; ... }` with every function of one argument: its name in [`single`] and
+/// [`double`], and the bounds on its error in units in the last place. The one list that tables, tests and provers expand.
+#[macro_export]
+macro_rules! for_each_unary {
+    ($callback:ident) => {
+        $callback! {
+            exp 2.0 4.0;
+            exp2 2.0 4.0;
+            log 2.0 4.0;
+            log2 2.0 4.0;
+            log10 2.0 4.0;
+            rsqrt 2.0 4.0;
+            rcp 0.5 0.5;
+            sqrt 0.5 0.5;
+            sin 2.0 4.0;
+            cos 2.0 4.0;
+            tan 2.0 4.0;
+            tanh 2.0 4.0;
+            sigmoid 2.0 4.0;
+            erf 2.0 4.0;
+        }
+    };
+}
+
+macro_rules! tables {
+    ($($name:ident $single:literal $double:literal;)+) => {
+        /// Every function of one `f32`, with its error bound.
+        pub const UNARY_F32: &[Row<f32>] = &[$((stringify!($name), single::$name, $single),)+];
+
+        /// Every function of one `f64`, with its error bound.
+        pub const UNARY_F64: &[Row<f64>] = &[$((stringify!($name), double::$name, $double),)+];
+    };
+}
+for_each_unary!(tables);
+
+/// The bound on the error of [`single::pow`] and of [`double::pow`], in units in the last place.
+pub const POW_BOUND: f64 = 4.0;
+
+/// `c[0] + c[1] x + c[2] x^2 + ...` by Horner's rule in fused multiply-adds; the trip count is constant, so it unrolls.
+macro_rules! horner {
+    ($coefficients:expr, $x:expr) => {{
+        let c = &$coefficients;
+        let mut i = c.len() - 1;
+        let mut sum = c[i];
+        while i > 0 {
+            i -= 1;
+            sum = sum.mul_add($x, c[i]);
+        }
+        sum
+    }};
+}
+pub(crate) use horner;
