@@ -166,7 +166,9 @@ pub fn rcp(x: f64) -> f64 {
 /// The square root, correctly rounded.
 #[inline(always)]
 pub fn sqrt(x: f64) -> f64 {
-    canonical(x.sqrt())
+    // Not `canonical(x.sqrt())`: LLVM folds that select into the bare instruction, whose NaN has its sign bit set on x86.
+    let y = x.abs().sqrt().copysign(x);
+    if x >= 0.0 { y } else { NAN }
 }
 
 /// `1/(1 + e^-x)`.
@@ -216,8 +218,7 @@ pub fn erf(x: f64) -> f64 {
 /// Whether `x` is finite and outside the range of [`sin_fast`].
 #[inline(always)]
 pub fn sin_needs_wide(x: f64) -> bool {
-    let a = x.abs();
-    a >= FAST_TRIG_LIMIT && a < f64::INFINITY
+    x.abs() >= FAST_TRIG_LIMIT && x.is_finite()
 }
 
 /// Whether `x` is finite and outside the range of [`cos_fast`].

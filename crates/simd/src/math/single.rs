@@ -140,7 +140,9 @@ pub fn rcp(x: f32) -> f32 {
 /// The square root, correctly rounded.
 #[inline(always)]
 pub fn sqrt(x: f32) -> f32 {
-    canonical(x.sqrt())
+    // Not `canonical(x.sqrt())`: LLVM folds that select into the bare instruction, whose NaN has its sign bit set on x86.
+    let y = x.abs().sqrt().copysign(x);
+    if x >= 0.0 { y } else { NAN }
 }
 
 /// `1/(1 + e^-x)`.
@@ -193,8 +195,7 @@ pub fn erf(x: f32) -> f32 {
 /// Whether `x` is finite and outside the range of [`sin_fast`].
 #[inline(always)]
 pub fn sin_needs_wide(x: f32) -> bool {
-    let a = x.abs();
-    a >= FAST_TRIG_LIMIT as f32 && a < f32::INFINITY
+    x.abs() >= FAST_TRIG_LIMIT as f32 && x.is_finite()
 }
 
 /// Whether `x` is finite and outside the range of [`cos_fast`].
