@@ -20,10 +20,13 @@ pub type Row<T> = (&'static str, fn(T) -> T, f64);
 
 /// Calls `$callback! { name f32_bound f64_bound; ... }` with every function of one argument: its name in [`single`] and
 /// [`double`], and the bounds on its error in units in the last place. The one list that tables, tests and provers expand.
+///
+/// `for_each_unary!(callback: tokens)` passes `(tokens)` before the rows.
 #[macro_export]
 macro_rules! for_each_unary {
-    ($callback:ident) => {
+    ($callback:ident $(: $($tokens:tt)+)?) => {
         $callback! {
+            $(($($tokens)+))?
             exp 2.0 4.0;
             exp2 2.0 4.0;
             log 2.0 4.0;
