@@ -1,0 +1,770 @@
+//! Launches: what is bound to a kernel's parameters, how it is checked, locked and handed to an executor.
+
+use crate::buffer::{Allocation, BufferError, BufferView, Storage};
+use crate::native::Claims;
+use crate::pool::LaunchPool;
+use crate::trap::{LaneTrap, Trap};
+use crate::view::View;
+use crate::workers::{FloatMode, Workers};
+use parking_lot::{RwLockReadGuard, RwLockWriteGuard};
+use phalanx_isa::{Access, Expr, Kernel, ParamKind, Special, Type, limits};
+use phalanx_kernels::PackedWeights;
+use phalanx_verify::Verified;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+/// How many blocks of how many lanes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LaunchConfig {
+    /// Blocks in x, y, z.
+    pub grid: [u32; 3],
+    /// Lanes of a block in x, y, z; at most 1024 in all.
+    pub block: [u32; 3],
+    /// Elements of the kernel's unsized shared array, where it declares one.
+    pub shared_len: u64,
+}
+
+impl LaunchConfig {
+    /// A grid of blocks.
+    pub fn new(grid: [u32; 3], block: [u32; 3]) -> LaunchConfig {
+        LaunchConfig { grid, block, shared_len: 0 }
+    }
+    /// Enough blocks of `block` lanes for `n` lanes in one dimension (the last block may be partly needed: kernels guard it).
+    pub fn linear(n: u64, block: u32) -> LaunchConfig {
+        let blocks = n.div_ceil(u64::from(block.max(1)));
+        LaunchConfig::new([u32::try_from(blocks).unwrap_or(u32::MAX), 1, 1], [block, 1, 1])
+    }
+    /// The same with a length for the unsized shared array.
+    pub fn with_shared(self, shared_len: u64) -> LaunchConfig {
+        LaunchConfig { shared_len, ..self }
+    }
+}
+
+/// Stops launches from another thread, or at a time.
+#[derive(Clone, Debug, Default)]
+pub struct CancelToken(Arc<CancelState>);
+
+#[derive(Debug, Default)]
+struct CancelState {
+    cancelled: AtomicBool,
+    deadline: Option<Instant>,
+}
+
+impl CancelToken {
+    /// A token that [`CancelToken::cancel`] triggers.
+    pub fn new() -> CancelToken {
+        CancelToken::default()
+    }
+    /// A token that also triggers by itself at `when`.
+    pub fn with_deadline(when: Instant) -> CancelToken {
+        CancelToken(Arc::new(CancelState { cancelled: AtomicBool::new(false), deadline: Some(when) }))
+    }
+    /// Stops the launches that hold this token, soon.
+    pub fn cancel(&self) {
+        self.0.cancelled.store(true, Ordering::Relaxed);
+    }
+    /// Whether it has triggered.
+    pub fn is_cancelled(&self) -> bool {
+        if self.0.cancelled.load(Ordering::Relaxed) {
+            return true;
+        }
+        let late = self.0.deadline.is_some_and(|d| Instant::now() >= d);
+        if late {
+            self.cancel();
+        }
+        late
+    }
+}
+
+/// How a launch runs; the default is what most want.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// Instructions that each lane may execute, charged per basic block entered; `None`: no limit.
+    pub fuel: Option<u64>,
+    /// Threads at most; 0: as many as the workers have.
+    pub threads: usize,
+    /// One thread, blocks and lanes in ascending order: programs that are not order-free give one fixed result.
+    pub deterministic: bool,
+    /// Stops the launch.
+    pub cancel: Option<CancelToken>,
+    /// The class of all lanes; `None`: the linear block index modulo 96.
+    pub class: Option<u32>,
+    /// The launch phase: a block starts at (phase + linear block index) mod 768.
+    pub phase: u32,
+    /// Bytes that pool allocations of the launch may take together.
+    pub pool_limit_bytes: u64,
+}
+
+impl Default for RunOptions {
+    fn default() -> RunOptions {
+        RunOptions {
+            fuel: None,
+            threads: 0,
+            deterministic: false,
+            cancel: None,
+            class: None,
+            phase: 0,
+            pool_limit_bytes: 1 << 28,
+        }
+    }
+}
+
+/// What is bound to a parameter.
+#[derive(Clone, Debug)]
+pub enum ArgValue {
+    /// A number's type and bits.
+    Scalar(Type, u64),
+    /// A view of a buffer.
+    Buffer(BufferView),
+    /// Views for an array of buffers.
+    Buffers(Vec<BufferView>),
+    /// Packed weights.
+    Packed(Arc<PackedWeights>),
+}
+
+/// Why a launch was refused or failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LaunchError {
+    /// No such kernel.
+    #[error("no kernel `{name}`; the module has: {}", known.join(", "))]
+    NoKernel {
+        /// Asked for.
+        name: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+    /// A parameter without a value.
+    #[error("kernel `{kernel}`: parameter `{param}` has no value (it is {expected})")]
+    Missing {
+        /// Kernel.
+        kernel: String,
+        /// Parameter.
+        param: String,
+        /// What it is.
+        expected: String,
+    },
+    /// A value for a parameter that does not exist.
+    #[error("kernel `{kernel}` has no parameter `{param}`; it has: {}", known.join(", "))]
+    Unknown {
+        /// Kernel.
+        kernel: String,
+        /// Name given.
+        param: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+    /// A value of another kind or type.
+    #[error("kernel `{kernel}`: parameter `{param}` is {expected}, but was given {found}")]
+    Kind {
+        /// Kernel.
+        kernel: String,
+        /// Parameter.
+        param: String,
+        /// What it is.
+        expected: String,
+        /// What was given.
+        found: String,
+    },
+    /// A buffer that cannot be bound.
+    #[error("kernel `{kernel}`: parameter `{param}`: {source}")]
+    Buffer {
+        /// Kernel.
+        kernel: String,
+        /// Parameter.
+        param: String,
+        /// Why.
+        source: BufferError,
+    },
+    /// A buffer of another device.
+    #[error("kernel `{kernel}`: parameter `{param}`: the buffer belongs to another device")]
+    Foreign {
+        /// Kernel.
+        kernel: String,
+        /// Parameter.
+        param: String,
+    },
+    /// Overlapping views of one allocation, one of them written.
+    #[error("kernel `{kernel}`: `{a}` and `{b}` overlap and at least one is written: bind one `inout` parameter instead")]
+    Overlap {
+        /// Kernel.
+        kernel: String,
+        /// One parameter.
+        a: String,
+        /// The other.
+        b: String,
+    },
+    /// Views of one written allocation with different element sizes.
+    #[error(
+        "kernel `{kernel}`: `{a}` and `{b}` view one written allocation with different element sizes: use two allocations"
+    )]
+    ElementSize {
+        /// Kernel.
+        kernel: String,
+        /// One parameter.
+        a: String,
+        /// The other.
+        b: String,
+    },
+    /// Packed weights of another shape.
+    #[error("kernel `{kernel}`: `{param}` is packed[{expected_n}, {expected_k}], but was given {n} x {k}")]
+    PackedShape {
+        /// Kernel.
+        kernel: String,
+        /// Parameter.
+        param: String,
+        /// Declared rows.
+        expected_n: u64,
+        /// Declared columns.
+        expected_k: u64,
+        /// Rows given.
+        n: u64,
+        /// Columns given.
+        k: u64,
+    },
+    /// Grid, block or sizes that cannot be.
+    #[error("kernel `{kernel}`: {what}")]
+    Config {
+        /// Kernel.
+        kernel: String,
+        /// What is wrong and what would do.
+        what: String,
+    },
+    /// The executor cannot run here.
+    #[error("{0}")]
+    Unsupported(String),
+    /// A lane failed.
+    #[error(transparent)]
+    Trap(#[from] Box<Trap>),
+}
+
+/// A value bound to a parameter, for the duration of a launch.
+pub enum Slot<'a> {
+    /// Bits of a scalar.
+    Scalar(u64),
+    /// One view per buffer (one where the parameter is no array).
+    Views(Vec<View<'a>>),
+    /// Packed weights.
+    Packed(&'a PackedWeights),
+}
+
+/// A launch whose bindings are checked and locked: all that an executor needs.
+pub struct Launch<'a> {
+    /// The module.
+    pub program: &'a Verified,
+    /// Which kernel.
+    pub kernel_index: usize,
+    /// Blocks in x, y, z.
+    pub grid: [u32; 3],
+    /// Lanes in x, y, z.
+    pub block: [u32; 3],
+    /// Elements of the unsized shared array.
+    pub shared_len: u64,
+    /// Bound values, by parameter.
+    pub slots: Vec<Slot<'a>>,
+    /// Options.
+    pub options: &'a RunOptions,
+    /// Threads.
+    pub workers: &'a dyn Workers,
+    /// The launch's pool.
+    pub pool: LaunchPool,
+    /// Output boxes of native operations.
+    pub claims: Claims,
+}
+
+impl<'a> Launch<'a> {
+    /// The kernel.
+    pub fn kernel(&self) -> &'a Kernel {
+        &self.program.module().kernels[self.kernel_index]
+    }
+    /// Number of blocks.
+    pub fn blocks(&self) -> u64 {
+        self.grid.iter().map(|n| u64::from(*n)).product()
+    }
+    /// Lanes of a block.
+    pub fn lanes(&self) -> u32 {
+        self.block.iter().product()
+    }
+    /// Threads that this launch may use.
+    pub fn threads(&self) -> usize {
+        let all = self.workers.threads();
+        match (self.options.deterministic, self.options.threads) {
+            (true, _) => 1,
+            (false, 0) => all,
+            (false, n) => n.min(all),
+        }
+    }
+    /// The view of a buffer parameter (`which` for an array of buffers). `None` where there is none.
+    #[inline]
+    pub fn view(&self, param: u16, which: u64) -> Option<&View<'a>> {
+        match self.slots.get(param as usize)? {
+            Slot::Views(v) => v.get(usize::try_from(which).ok()?),
+            _ => None,
+        }
+    }
+    /// Bits of a scalar parameter.
+    pub fn scalar(&self, param: u16) -> u64 {
+        match self.slots.get(param as usize) {
+            Some(Slot::Scalar(bits)) => *bits,
+            _ => 0,
+        }
+    }
+    /// Elements of a shared array.
+    pub fn shared_elements(&self, array: usize) -> u64 {
+        self.kernel().shared[array].len.unwrap_or(self.shared_len)
+    }
+    /// The class of a block's lanes.
+    pub fn class_of_block(&self, block: u64) -> u32 {
+        self.options.class.unwrap_or((block % 96) as u32)
+    }
+    /// The phase at which a block's lanes start.
+    pub fn phase_of_block(&self, block: u64) -> u32 {
+        ((u64::from(self.options.phase) + block % 768) % 768) as u32
+    }
+    /// Whether the launch was cancelled.
+    pub fn is_cancelled(&self) -> bool {
+        self.options.cancel.as_ref().is_some_and(CancelToken::is_cancelled)
+    }
+    /// The value of a special register: the definition, for every executor.
+    pub fn special(&self, s: Special, block: u64, lane: u32) -> u64 {
+        let [bx, by, bz] = self.block.map(u64::from);
+        let [gx, gy, gz] = self.grid.map(u64::from);
+        let l = u64::from(lane);
+        let (lane_at, block_at) = ([l % bx, l / bx % by, l / bx / by], [block % gx, block / gx % gy, block / gx / gy]);
+        match s {
+            Special::LaneX => lane_at[0],
+            Special::LaneY => lane_at[1],
+            Special::LaneZ => lane_at[2],
+            Special::LaneLinear => l,
+            Special::BlockX => block_at[0],
+            Special::BlockY => block_at[1],
+            Special::BlockZ => block_at[2],
+            Special::BlockLinear => block,
+            Special::BlockDimX => bx,
+            Special::BlockDimY => by,
+            Special::BlockDimZ => bz,
+            Special::BlockDimLinear => bx * by * bz,
+            Special::GridDimX => gx,
+            Special::GridDimY => gy,
+            Special::GridDimZ => gz,
+            Special::GridDimLinear => gx * gy * gz,
+            Special::GlobalX => block_at[0] * bx + lane_at[0],
+            Special::GlobalY => block_at[1] * by + lane_at[1],
+            Special::GlobalZ => block_at[2] * bz + lane_at[2],
+            Special::GlobalLinear => block * (bx * by * bz) + l,
+            Special::SubgroupId => l / limits::SUBGROUP as u64,
+            Special::SubgroupLane => l % limits::SUBGROUP as u64,
+        }
+    }
+}
+
+/// A kernel made ready by an executor; kept and launched many times.
+pub trait Prepared: Send + Sync {
+    /// Runs all blocks.
+    ///
+    /// # Errors
+    /// The trap of the lowest block (see SPEC.md, Traps).
+    fn run(&self, launch: &Launch<'_>) -> Result<(), LaneTrap>;
+}
+
+/// Something that runs validated kernels. Object safe: others may implement it.
+pub trait Executor: Send + Sync {
+    /// Name as on the command line.
+    fn name(&self) -> &'static str;
+    /// Makes a kernel of a validated module ready.
+    ///
+    /// # Errors
+    /// [`LaunchError::Unsupported`] where this machine cannot run it.
+    fn prepare(&self, program: &Verified, kernel_index: usize) -> Result<Arc<dyn Prepared>, LaunchError>;
+}
+
+/// A kernel with values for its parameters, checked but not yet locked.
+#[derive(Clone)]
+pub struct Bound {
+    program: Verified,
+    kernel_index: usize,
+    args: Vec<ArgValue>,
+    config: LaunchConfig,
+}
+
+/// What a parameter expects, in words.
+pub fn describe_param(kind: &ParamKind) -> String {
+    match kind {
+        ParamKind::Scalar(t) => format!("a {t} number"),
+        ParamKind::Buffer { elem, access, count } => {
+            let word = ["in", "out", "inout"][*access as usize];
+            match count {
+                None => format!("an `{word}` buffer of {elem}"),
+                Some(n) => format!("an array of {n} `{word}` buffers of {elem}"),
+            }
+        }
+        ParamKind::Packed { .. } => "packed weights".into(),
+    }
+}
+
+fn describe_value(value: &ArgValue) -> String {
+    match value {
+        ArgValue::Scalar(t, _) => format!("a {t} number"),
+        ArgValue::Buffer(v) => format!("a buffer of {}", v.elem),
+        ArgValue::Buffers(v) => format!("an array of {} buffers", v.len()),
+        ArgValue::Packed(w) => format!("packed weights of {} x {}", w.n(), w.k()),
+    }
+}
+
+impl Bound {
+    /// Checks values against a kernel's parameters and works out the launch's shape. `owner` is the device whose buffers are
+    /// accepted. Where the kernel declares its block or grid, `config` may be `None` or must agree with the block.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the bindings or the shape; nothing has run.
+    pub fn new(
+        owner: u64,
+        program: &Verified,
+        kernel_index: usize,
+        args: Vec<ArgValue>,
+        config: Option<LaunchConfig>,
+    ) -> Result<Bound, LaunchError> {
+        let kernel = &program.module().kernels[kernel_index];
+        let name = || kernel.name.clone();
+        if let Some(missing) = kernel.params.get(args.len()) {
+            return Err(LaunchError::Missing {
+                kernel: name(),
+                param: missing.name.clone(),
+                expected: describe_param(&missing.kind),
+            });
+        }
+        for (param, value) in kernel.params.iter().zip(&args) {
+            let wrong = || LaunchError::Kind {
+                kernel: name(),
+                param: param.name.clone(),
+                expected: describe_param(&param.kind),
+                found: describe_value(value),
+            };
+            let views: &[BufferView] = match (&param.kind, value) {
+                (ParamKind::Scalar(t), ArgValue::Scalar(u, _)) if t == u => &[],
+                (ParamKind::Buffer { count: None, .. }, ArgValue::Buffer(v)) => std::slice::from_ref(v),
+                (ParamKind::Buffer { count: Some(n), .. }, ArgValue::Buffers(v)) if v.len() == *n as usize => v,
+                (ParamKind::Packed { .. }, ArgValue::Packed(_)) => &[],
+                _ => return Err(wrong()),
+            };
+            for v in views {
+                let ParamKind::Buffer { elem, access, .. } = param.kind else { return Err(wrong()) };
+                if v.elem != elem {
+                    return Err(wrong());
+                }
+                let refuse = |source| LaunchError::Buffer { kernel: name(), param: param.name.clone(), source };
+                v.check().map_err(refuse)?;
+                if access != Access::In && v.buffer.0.external {
+                    return Err(refuse(BufferError::ReadOnly));
+                }
+                if v.buffer.0.owner != 0 && v.buffer.0.owner != owner {
+                    return Err(LaunchError::Foreign { kernel: name(), param: param.name.clone() });
+                }
+            }
+        }
+        check_aliasing(kernel, &args)?;
+        let config = shape(kernel, &args, config)?;
+        check_special_widths(program, kernel_index, &config)?;
+        let bound = Bound { program: program.clone(), kernel_index, args, config };
+        bound.check_packed()?;
+        Ok(bound)
+    }
+
+    /// The launch's shape.
+    pub fn config(&self) -> LaunchConfig {
+        self.config
+    }
+    /// The module.
+    pub fn program(&self) -> &Verified {
+        &self.program
+    }
+    /// The kernel.
+    pub fn kernel(&self) -> &Kernel {
+        &self.program.module().kernels[self.kernel_index]
+    }
+    /// The bound values, by parameter.
+    pub fn args(&self) -> &[ArgValue] {
+        &self.args
+    }
+
+    fn check_packed(&self) -> Result<(), LaunchError> {
+        let kernel = self.kernel();
+        for (param, value) in kernel.params.iter().zip(&self.args) {
+            if let (ParamKind::Packed { n, k, .. }, ArgValue::Packed(w)) = (&param.kind, value) {
+                let (en, ek) = (evaluate(kernel, &self.args, n)?, evaluate(kernel, &self.args, k)?);
+                if (en, ek) != (w.n() as u64, w.k() as u64) {
+                    return Err(LaunchError::PackedShape {
+                        kernel: kernel.name.clone(),
+                        param: param.name.clone(),
+                        expected_n: en,
+                        expected_k: ek,
+                        n: w.n() as u64,
+                        k: w.k() as u64,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Locks, runs, unlocks.
+    ///
+    /// # Errors
+    /// A stale buffer, or the trap.
+    pub fn run(&self, prepared: &dyn Prepared, workers: &dyn Workers, options: &RunOptions) -> Result<(), LaunchError> {
+        let locks = Locks::take(std::slice::from_ref(self))?;
+        self.run_locked(&locks, prepared, workers, options)
+    }
+
+    /// Runs under locks that cover this launch's buffers.
+    ///
+    /// # Errors
+    /// As [`Bound::run`].
+    pub fn run_locked(
+        &self,
+        locks: &Locks<'_>,
+        prepared: &dyn Prepared,
+        workers: &dyn Workers,
+        options: &RunOptions,
+    ) -> Result<(), LaunchError> {
+        let kernel = self.kernel();
+        if options.phase >= 768 || options.class.is_some_and(|c| c >= 96) {
+            let what = "the launch class must be below 96 and the launch phase below 768".into();
+            return Err(LaunchError::Config { kernel: kernel.name.clone(), what });
+        }
+        let mut slots = Vec::with_capacity(self.args.len());
+        for (param, value) in kernel.params.iter().zip(&self.args) {
+            let refuse =
+                |source| LaunchError::Buffer { kernel: kernel.name.clone(), param: param.name.clone(), source };
+            let writes = matches!(param.kind, ParamKind::Buffer { access: Access::Out | Access::InOut, .. });
+            slots.push(match value {
+                ArgValue::Scalar(_, bits) => Slot::Scalar(*bits),
+                ArgValue::Buffer(v) => Slot::Views(vec![locks.view(v, writes).map_err(refuse)?]),
+                ArgValue::Buffers(vs) => Slot::Views(
+                    vs.iter().map(|v| locks.view(v, writes)).collect::<Result<Vec<_>, _>>().map_err(refuse)?,
+                ),
+                ArgValue::Packed(w) => Slot::Packed(w),
+            });
+        }
+        let launch = Launch {
+            program: &self.program,
+            kernel_index: self.kernel_index,
+            grid: self.config.grid,
+            block: self.config.block,
+            shared_len: self.config.shared_len,
+            slots,
+            options,
+            workers,
+            pool: LaunchPool::new(options.pool_limit_bytes),
+            claims: Claims::default(),
+        };
+        let _float_mode = FloatMode::nearest_with_denormals();
+        let result = prepared.run(&launch).and_then(|()| launch.claims.check());
+        result.map_err(|t| {
+            Box::new(Trap::describe(t, self.program.module(), kernel, self.config.grid)).into()
+        })
+    }
+
+    /// Allocations with whether this launch writes them.
+    fn allocations(&self) -> impl Iterator<Item = (&Arc<Allocation>, bool)> {
+        self.kernel().params.iter().zip(&self.args).flat_map(|(param, value)| {
+            let writes = matches!(param.kind, ParamKind::Buffer { access: Access::Out | Access::InOut, .. });
+            let views: &[BufferView] = match value {
+                ArgValue::Buffer(v) => std::slice::from_ref(v),
+                ArgValue::Buffers(v) => v,
+                _ => &[],
+            };
+            views.iter().map(move |v| (&v.buffer.0, writes))
+        })
+    }
+}
+
+enum Guard<'a> {
+    // Held for the exclusion it gives; the storage is reached by the address taken with it.
+    Read(#[allow(dead_code, reason = "held, not read")] RwLockReadGuard<'a, Storage>),
+    Write(#[allow(dead_code, reason = "held, not read")] RwLockWriteGuard<'a, Storage>),
+}
+
+/// The guards of one or several launches: each allocation once, in its strongest mode, taken in ascending order on the
+/// caller's thread, so that launches on the same buffers in any order cannot wait for each other in a circle.
+pub struct Locks<'a> {
+    /// By allocation id: (id, first byte, guard).
+    held: Vec<(u64, *mut u8, Guard<'a>)>,
+}
+
+impl<'a> Locks<'a> {
+    /// Locks everything that these launches touch.
+    ///
+    /// # Errors
+    /// A stale buffer.
+    pub fn take(launches: &'a [Bound]) -> Result<Locks<'a>, LaunchError> {
+        let mut all: Vec<(&Arc<Allocation>, bool)> = launches.iter().flat_map(Bound::allocations).collect();
+        all.sort_by_key(|(a, writes)| (a.id, !writes));
+        all.dedup_by_key(|(a, _)| a.id);
+        let mut held = Vec::with_capacity(all.len());
+        for (allocation, writes) in all {
+            let (address, guard) = if writes {
+                let mut g = allocation.storage.write();
+                (g.as_mut_ptr().unwrap_or(std::ptr::null_mut()), Guard::Write(g))
+            } else {
+                let g = allocation.storage.read();
+                (g.as_ptr().cast_mut(), Guard::Read(g))
+            };
+            held.push((allocation.id, address, guard));
+        }
+        Ok(Locks { held })
+    }
+
+    fn view(&self, v: &BufferView, writes: bool) -> Result<View<'_>, BufferError> {
+        let found = self.held.binary_search_by_key(&v.buffer.0.id, |(id, ..)| *id);
+        let Ok(at) = found else { return Err(BufferError::Stale) };
+        let (_, address, guard) = &self.held[at];
+        if address.is_null() {
+            return Err(BufferError::Stale);
+        }
+        // A view that this kernel only reads is still shared with writers where another parameter or launch writes the
+        // allocation; views of one launch do not overlap then, so only this launch's own use of the view decides.
+        let writable = writes && matches!(guard, Guard::Write(_));
+        let first = address.wrapping_add(v.offset as usize);
+        let size = v.elem.bytes().max(1);
+        if first as usize % size != 0 {
+            return Err(BufferError::Misaligned { offset: first as u64 % 64, size: size as u64 });
+        }
+        // SAFETY: range checked by `BufferView::check` at binding against the allocation's fixed size, alignment just above;
+        // the guard held by `self` keeps the storage alive and excludes every other launch and host access that could
+        // conflict; within the launch, overlapping views of a written allocation were refused (`check_aliasing`), so a
+        // read-only view's bytes are written by nobody and a written view's only through views of its element size.
+        Ok(unsafe { View::new(first, v.len, v.elem, writable) })
+    }
+}
+
+/// Refuses overlapping views of one allocation where one is written, and mixed element sizes in a written allocation.
+fn check_aliasing(kernel: &Kernel, args: &[ArgValue]) -> Result<(), LaunchError> {
+    let mut all: Vec<(&str, bool, &BufferView)> = Vec::new();
+    for (param, value) in kernel.params.iter().zip(args) {
+        let writes = matches!(param.kind, ParamKind::Buffer { access: Access::Out | Access::InOut, .. });
+        match value {
+            ArgValue::Buffer(v) => all.push((&param.name, writes, v)),
+            ArgValue::Buffers(vs) => all.extend(vs.iter().map(|v| (param.name.as_str(), writes, v))),
+            _ => {}
+        }
+    }
+    for (i, (a, a_writes, va)) in all.iter().enumerate() {
+        for (b, b_writes, vb) in &all[i + 1..] {
+            if !Arc::ptr_eq(&va.buffer.0, &vb.buffer.0) || !(*a_writes || *b_writes) {
+                continue;
+            }
+            let (ra, rb) = (va.range(), vb.range());
+            let names = || (kernel.name.clone(), a.to_string(), b.to_string());
+            if ra.start < rb.end && rb.start < ra.end {
+                let (kernel, a, b) = names();
+                return Err(LaunchError::Overlap { kernel, a, b });
+            }
+            if va.elem.bytes() != vb.elem.bytes() {
+                let (kernel, a, b) = names();
+                return Err(LaunchError::ElementSize { kernel, a, b });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Evaluates a launch-time expression of the kernel.
+fn evaluate(kernel: &Kernel, args: &[ArgValue], e: &Expr) -> Result<u64, LaunchError> {
+    let scalar = |p: u16| match args.get(p as usize)? {
+        ArgValue::Scalar(t, bits) if t.is_int() => {
+            let shift = 64 - t.bits();
+            let signed = matches!(t.class(), phalanx_isa::Class::Sint);
+            if signed { u64::try_from((*bits << shift) as i64 >> shift).ok() } else { Some(*bits) }
+        }
+        _ => None,
+    };
+    let len = |p: u16| match args.get(p as usize)? {
+        ArgValue::Buffer(v) => Some(v.len),
+        _ => None,
+    };
+    e.eval(&scalar, &len).ok_or_else(|| LaunchError::Config {
+        kernel: kernel.name.clone(),
+        what: "a declared size overflows, is negative or divides by zero with these arguments".into(),
+    })
+}
+
+/// The grid and block of a launch: declared by the kernel, given by the caller, or both where they agree.
+fn shape(kernel: &Kernel, args: &[ArgValue], given: Option<LaunchConfig>) -> Result<LaunchConfig, LaunchError> {
+    let refuse = |what: String| LaunchError::Config { kernel: kernel.name.clone(), what };
+    let block = match (kernel.block, given.map(|c| c.block)) {
+        (Some(b), None) => b,
+        (Some(b), Some(g)) if b == g => b,
+        (Some(b), Some(g)) => return Err(refuse(format!("it declares block {b:?}, the launch asks for {g:?}"))),
+        (None, Some(g)) => g,
+        (None, None) => return Err(refuse("it declares no block size: give one with the launch".into())),
+    };
+    let grid = match (given, &kernel.grid) {
+        (Some(c), _) => c.grid,
+        (None, Some(declared)) => {
+            let mut grid = [0u32; 3];
+            for (g, e) in grid.iter_mut().zip(declared) {
+                let n = evaluate(kernel, args, e)?;
+                *g = u32::try_from(n).map_err(|_| refuse(format!("a grid of {n} blocks in one dimension is too large")))?;
+            }
+            grid
+        }
+        (None, None) => return Err(refuse("it declares no grid: give one with the launch".into())),
+    };
+    let lanes = block.iter().try_fold(1u32, |n, b| n.checked_mul(*b)).unwrap_or(u32::MAX);
+    if lanes == 0 || lanes as usize > limits::BLOCK_LANES {
+        return Err(refuse(format!("block {block:?} has {lanes} lanes; 1 to {} are possible", limits::BLOCK_LANES)));
+    }
+    let blocks = grid.iter().try_fold(1u64, |n, g| n.checked_mul(u64::from(*g)));
+    if blocks.and_then(|b| b.checked_mul(lanes.into())).is_none_or(|n| n >= 1 << 62) {
+        return Err(refuse(format!("grid {grid:?} has too many blocks")));
+    }
+    let shared_len = given.map_or(0, |c| c.shared_len);
+    let unsized_array = kernel.shared.iter().find(|a| a.len.is_none());
+    if unsized_array.is_none() && shared_len > 0 {
+        return Err(refuse("the launch gives a shared length, but no shared array is unsized".into()));
+    }
+    let bytes: Option<u64> = kernel.shared.iter().try_fold(0u64, |n, a| {
+        n.checked_add(a.len.unwrap_or(shared_len).checked_mul(a.elem.bytes() as u64)?)
+    });
+    if bytes.is_none_or(|b| b > limits::SHARED_BYTES as u64) {
+        return Err(refuse(format!("the shared arrays need more than {} bytes", limits::SHARED_BYTES)));
+    }
+    Ok(LaunchConfig { grid, block, shared_len })
+}
+
+/// Refuses a launch in which a special register or a length that the kernel reads as a 32-bit value would not fit.
+fn check_special_widths(program: &Verified, kernel_index: usize, config: &LaunchConfig) -> Result<(), LaunchError> {
+    let kernel = &program.module().kernels[kernel_index];
+    let [bx, by, bz] = config.block.map(u64::from);
+    let [gx, gy, gz] = config.grid.map(u64::from);
+    for (special, ty) in &program.analysis(kernel_index).specials {
+        let count = match special {
+            Special::LaneX | Special::BlockDimX => bx,
+            Special::LaneY | Special::BlockDimY => by,
+            Special::LaneZ | Special::BlockDimZ => bz,
+            Special::BlockX | Special::GridDimX => gx,
+            Special::BlockY | Special::GridDimY => gy,
+            Special::BlockZ | Special::GridDimZ => gz,
+            Special::BlockLinear | Special::GridDimLinear => gx * gy * gz,
+            Special::GlobalX => gx * bx,
+            Special::GlobalY => gy * by,
+            Special::GlobalZ => gz * bz,
+            Special::GlobalLinear => gx * gy * gz * bx * by * bz,
+            Special::LaneLinear | Special::BlockDimLinear | Special::SubgroupId | Special::SubgroupLane => bx * by * bz,
+        };
+        let limit = match ty {
+            Type::I32 => i32::MAX as u64,
+            Type::U32 => u32::MAX as u64,
+            _ => continue,
+        };
+        if count > limit {
+            return Err(LaunchError::Config {
+                kernel: kernel.name.clone(),
+                what: format!("it reads %{special} as {ty}, but this launch needs values up to {count}: read it as u64"),
+            });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,306 @@
+//! The raw view of a bound buffer while its allocation is locked for a launch: every access that kernels make goes through
+//! here, bounds-checked, and as a relaxed atomic of the element's size wherever another lane might write.
+
+use phalanx_isa::{Atomic, Order, Type};
+use std::marker::PhantomData;
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
+
+/// Elements of a bound buffer or of shared memory, for the duration of a launch.
+///
+/// Invariant (established by `View::new`): `ptr` is aligned to the element size and valid for `len` elements for `'a`; while
+/// a writable view exists, all accesses to its memory are atomics of that element size; a read-only view's memory is not
+/// written during `'a` by anybody.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    ptr: *mut u8,
+    len: u64,
+    elem: Type,
+    writable: bool,
+    _life: PhantomData<&'a [u8]>,
+}
+
+// SAFETY: by the invariant, concurrent access through copies on several threads is atomic or read only.
+unsafe impl Send for View<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for View<'_> {}
+
+/// Plain element types that SIMD bodies load directly; each value of the right size is a valid one.
+pub trait Elem: Copy + Default + Send + Sync + 'static {
+    /// From the low bits.
+    fn from_bits(bits: u64) -> Self;
+    /// To the low bits, the rest zero.
+    fn to_bits(self) -> u64;
+}
+macro_rules! elems {
+    ($($t:ty: $from:expr, $to:expr;)*) => { $(impl Elem for $t {
+        #[inline(always)]
+        fn from_bits(bits: u64) -> Self { ($from)(bits) }
+        #[inline(always)]
+        fn to_bits(self) -> u64 { ($to)(self) }
+    })* };
+}
+elems! {
+    u8: |b| b as u8, u64::from;
+    u16: |b| b as u16, u64::from;
+    u32: |b| b as u32, u64::from;
+    u64: |b| b, |v| v;
+    i8: |b| b as i8, |v| u64::from(v as u8);
+    i16: |b| b as i16, |v| u64::from(v as u16);
+    i32: |b| b as i32, |v| u64::from(v as u32);
+    i64: |b| b as i64, |v| v as u64;
+    f32: |b| f32::from_bits(b as u32), |v: f32| u64::from(v.to_bits());
+    f64: f64::from_bits, f64::to_bits;
+}
+
+/// How an atomic instruction orders memory.
+pub(crate) fn ordering(order: Order) -> Ordering {
+    match order {
+        Order::Relaxed => Ordering::Relaxed,
+        Order::Acquire => Ordering::Acquire,
+        Order::Release => Ordering::Release,
+        Order::AcqRel => Ordering::AcqRel,
+    }
+}
+
+/// The strongest load ordering that does not exceed `order`.
+fn load_part(order: Ordering) -> Ordering {
+    match order {
+        Ordering::AcqRel | Ordering::Acquire => Ordering::Acquire,
+        _ => Ordering::Relaxed,
+    }
+}
+
+impl<'a> View<'a> {
+    /// # Safety
+    /// `ptr` must be aligned to the element size and valid for `len` elements for `'a`. With `writable`, all other access to the
+    /// memory during `'a` goes through views of the same element size; without, nobody writes it during `'a`.
+    pub(crate) unsafe fn new(ptr: *mut u8, len: u64, elem: Type, writable: bool) -> View<'a> {
+        debug_assert!(ptr as usize % elem.bytes().max(1) == 0);
+        View { ptr, len, elem, writable, _life: PhantomData }
+    }
+
+    /// A view of a host slice that a test or a block owns for `'a`, writable.
+    pub fn of_words(words: &'a mut [u64], len: u64, elem: Type) -> View<'a> {
+        assert!(len * elem.bytes() as u64 <= words.len() as u64 * 8, "the slice is too short");
+        // SAFETY: aligned to 8, long enough (asserted), exclusively borrowed for 'a, reached only through this view and copies.
+        unsafe { View::new(words.as_mut_ptr().cast(), len, elem, true) }
+    }
+
+    /// Number of elements.
+    #[inline]
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+    /// Whether it has no element.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+    /// Element type.
+    #[inline]
+    pub fn elem(&self) -> Type {
+        self.elem
+    }
+    /// Whether the launch may write it.
+    #[inline]
+    pub fn writable(&self) -> bool {
+        self.writable
+    }
+
+    /// The elements as a slice, where nobody writes them during the launch and `T` has the element's size.
+    #[inline]
+    pub fn read_only<T: Elem>(&self) -> Option<&'a [T]> {
+        if self.writable || size_of::<T>() != self.elem.bytes() {
+            return None;
+        }
+        // SAFETY: the invariant: aligned, valid for len elements, not written during 'a; T has the element's size and
+        // accepts every bit pattern (all Elem types do).
+        Some(unsafe { std::slice::from_raw_parts(self.ptr.cast::<T>(), self.len as usize) })
+    }
+
+    /// Loads the bits of element `i`, relaxed. `None` where `i` is outside.
+    #[inline(always)]
+    pub fn load(&self, i: u64) -> Option<u64> {
+        self.load_ordered(i, Ordering::Relaxed)
+    }
+
+    /// Loads the bits of element `i`. `None` where `i` is outside.
+    #[inline(always)]
+    pub fn load_ordered(&self, i: u64, order: Ordering) -> Option<u64> {
+        if i >= self.len {
+            return None;
+        }
+        let at = i as usize;
+        // SAFETY: in range (checked); the invariant gives validity, alignment and atomic access by everybody else (a
+        // read-only view may be loaded atomically too: the memory need not be writable for an atomic load of these sizes).
+        Some(unsafe {
+            match self.elem.bytes() {
+                1 => AtomicU8::from_ptr(self.ptr.add(at)).load(order).into(),
+                2 => AtomicU16::from_ptr(self.ptr.cast::<u16>().add(at)).load(order).into(),
+                4 => AtomicU32::from_ptr(self.ptr.cast::<u32>().add(at)).load(order).into(),
+                _ => AtomicU64::from_ptr(self.ptr.cast::<u64>().add(at)).load(order),
+            }
+        })
+    }
+
+    /// Stores the low bits into element `i`, relaxed. `None` where `i` is outside or the view is read only.
+    #[inline(always)]
+    pub fn store(&self, i: u64, bits: u64) -> Option<()> {
+        self.store_ordered(i, bits, Ordering::Relaxed)
+    }
+
+    /// Stores the low bits into element `i`. `None` where `i` is outside or the view is read only.
+    #[inline(always)]
+    pub fn store_ordered(&self, i: u64, bits: u64, order: Ordering) -> Option<()> {
+        if i >= self.len || !self.writable {
+            return None;
+        }
+        let at = i as usize;
+        // SAFETY: in range and writable (checked); the invariant gives validity, alignment and atomic access by all others.
+        unsafe {
+            match self.elem.bytes() {
+                1 => AtomicU8::from_ptr(self.ptr.add(at)).store(bits as u8, order),
+                2 => AtomicU16::from_ptr(self.ptr.cast::<u16>().add(at)).store(bits as u16, order),
+                4 => AtomicU32::from_ptr(self.ptr.cast::<u32>().add(at)).store(bits as u32, order),
+                _ => AtomicU64::from_ptr(self.ptr.cast::<u64>().add(at)).store(bits, order),
+            }
+        }
+        Some(())
+    }
+
+    /// Loads 32 consecutive elements from `first` as plain values where nobody writes the buffer, else one relaxed atomic
+    /// load each. The caller has checked that `first + 32 <= len` and that `T` has the element's size.
+    #[inline(always)]
+    pub(crate) fn load32<T: Elem>(&self, first: u64, out: &mut [T; 32]) {
+        debug_assert!(first + 32 <= self.len && size_of::<T>() == self.elem.bytes());
+        if let Some(all) = self.read_only::<T>() {
+            if let Some(part) = all.get(first as usize..first as usize + 32) {
+                out.copy_from_slice(part);
+            }
+        } else {
+            for (i, o) in out.iter_mut().enumerate() {
+                if let Some(bits) = self.load(first + i as u64) {
+                    *o = T::from_bits(bits);
+                }
+            }
+        }
+    }
+
+    /// An atomic read-modify-write of element `i` with this operand; the bits before. `None` where `i` is outside, the view is
+    /// read only, or the element type has no such operation.
+    pub fn atomic(&self, i: u64, op: Atomic, operand: u64, order: Order) -> Option<u64> {
+        if i >= self.len || !self.writable {
+            return None;
+        }
+        let o = ordering(order);
+        let at = i as usize;
+        // SAFETY: in range and writable (checked); the invariant gives validity, alignment and atomic access by all others.
+        unsafe {
+            match self.elem {
+                Type::U32 | Type::I32 | Type::F32 => {
+                    let a = AtomicU32::from_ptr(self.ptr.cast::<u32>().add(at));
+                    let v = operand as u32;
+                    let signed = self.elem == Type::I32;
+                    if self.elem == Type::F32 {
+                        let add = |bits: u32| canonical_f32(f32::from_bits(bits) + f32::from_bits(v)).to_bits();
+                        return (op == Atomic::Add)
+                            .then(|| a.fetch_update(o, load_part(o), |b| Some(add(b))).unwrap_or_else(|b| b).into());
+                    }
+                    Some(
+                        match op {
+                            Atomic::Add => a.fetch_add(v, o),
+                            Atomic::Sub => a.fetch_sub(v, o),
+                            Atomic::And => a.fetch_and(v, o),
+                            Atomic::Or => a.fetch_or(v, o),
+                            Atomic::Xor => a.fetch_xor(v, o),
+                            Atomic::Exch => a.swap(v, o),
+                            Atomic::Min if signed => {
+                                std::sync::atomic::AtomicI32::from_ptr(a.as_ptr().cast()).fetch_min(v as i32, o) as u32
+                            }
+                            Atomic::Max if signed => {
+                                std::sync::atomic::AtomicI32::from_ptr(a.as_ptr().cast()).fetch_max(v as i32, o) as u32
+                            }
+                            Atomic::Min => a.fetch_min(v, o),
+                            Atomic::Max => a.fetch_max(v, o),
+                        }
+                        .into(),
+                    )
+                }
+                Type::U64 | Type::I64 | Type::F64 => {
+                    let a = AtomicU64::from_ptr(self.ptr.cast::<u64>().add(at));
+                    let v = operand;
+                    let signed = self.elem == Type::I64;
+                    if self.elem == Type::F64 {
+                        let add = |bits: u64| canonical_f64(f64::from_bits(bits) + f64::from_bits(v)).to_bits();
+                        return (op == Atomic::Add)
+                            .then(|| a.fetch_update(o, load_part(o), |b| Some(add(b))).unwrap_or_else(|b| b));
+                    }
+                    Some(match op {
+                        Atomic::Add => a.fetch_add(v, o),
+                        Atomic::Sub => a.fetch_sub(v, o),
+                        Atomic::And => a.fetch_and(v, o),
+                        Atomic::Or => a.fetch_or(v, o),
+                        Atomic::Xor => a.fetch_xor(v, o),
+                        Atomic::Exch => a.swap(v, o),
+                        Atomic::Min if signed => {
+                            std::sync::atomic::AtomicI64::from_ptr(a.as_ptr().cast()).fetch_min(v as i64, o) as u64
+                        }
+                        Atomic::Max if signed => {
+                            std::sync::atomic::AtomicI64::from_ptr(a.as_ptr().cast()).fetch_max(v as i64, o) as u64
+                        }
+                        Atomic::Min => a.fetch_min(v, o),
+                        Atomic::Max => a.fetch_max(v, o),
+                    })
+                }
+                _ => None,
+            }
+        }
+    }
+
+    /// Compare-exchange of element `i` (32- or 64-bit integers); the bits before. `None` as for [`View::atomic`].
+    pub fn compare_exchange(&self, i: u64, expected: u64, new: u64, order: Order) -> Option<u64> {
+        if i >= self.len || !self.writable {
+            return None;
+        }
+        let o = ordering(order);
+        let at = i as usize;
+        // SAFETY: in range and writable (checked); the invariant gives validity, alignment and atomic access by all others.
+        unsafe {
+            match self.elem.bytes() {
+                4 => {
+                    let a = AtomicU32::from_ptr(self.ptr.cast::<u32>().add(at));
+                    let r = a.compare_exchange(expected as u32, new as u32, o, load_part(o));
+                    Some(r.unwrap_or_else(|b| b).into())
+                }
+                8 => {
+                    let a = AtomicU64::from_ptr(self.ptr.cast::<u64>().add(at));
+                    Some(a.compare_exchange(expected, new, o, load_part(o)).unwrap_or_else(|b| b))
+                }
+                _ => None,
+            }
+        }
+    }
+}
+
+/// The value with the one NaN pattern of its type.
+#[inline(always)]
+pub fn canonical_f32(v: f32) -> f32 {
+    if v.is_nan() { f32::from_bits(0x7fc0_0000) } else { v }
+}
+
+/// The value with the one NaN pattern of its type.
+#[inline(always)]
+pub fn canonical_f64(v: f64) -> f64 {
+    if v.is_nan() { f64::from_bits(0x7ff8_0000_0000_0000) } else { v }
+}
+
+/// A value's bits as memory shows them: a NaN becomes its type's one pattern, integers stay.
+#[inline(always)]
+pub fn canonical_bits(ty: Type, bits: u64) -> u64 {
+    match ty {
+        Type::F16 if bits & 0x7fff > 0x7c00 => 0x7e00,
+        Type::Bf16 if bits & 0x7fff > 0x7f80 => 0x7fc0,
+        Type::F32 if bits & 0x7fff_ffff > 0x7f80_0000 => 0x7fc0_0000,
+        Type::F64 if bits & 0x7fff_ffff_ffff_ffff > 0x7ff0_0000_0000_0000 => 0x7ff8_0000_0000_0000,
+        _ => bits,
+    }
+}
