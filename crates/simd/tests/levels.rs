@@ -2,13 +2,13 @@
 //!
 //! `tools/check_vectorised.py` reads this file's machine code and checks that the loops became packed instructions.
 
-use phalanx_simd::math::{UNARY_F32, UNARY_F64, double, single};
+use phalanx_simd::math::{Row, UNARY_F32, UNARY_F64, double, single};
 use phalanx_simd::{Tier, for_each_unary, half};
 
 /// Lanes per loop, as many as a vector of the largest level holds, several times.
 const LANES: usize = 32;
 
-type Unary<T> = unsafe fn(&mut [T; LANES], &[T; LANES]);
+type Unary<T, D = T> = unsafe fn(&mut [D; LANES], &[T; LANES]);
 type Binary<T> = unsafe fn(&mut [T; LANES], &[T; LANES], &[T; LANES]);
 
 /// The lane loops of one level.
@@ -18,9 +18,9 @@ struct Level {
     doubles: &'static [(&'static str, Unary<f64>)],
     single_pow: Binary<f32>,
     double_pow: Binary<f64>,
-    widen: [unsafe fn(&mut [f32; LANES], &[u16; LANES]); 2],
-    narrow: [unsafe fn(&mut [u16; LANES], &[f32; LANES]); 2],
-    narrow_double: [unsafe fn(&mut [u16; LANES], &[f64; LANES]); 2],
+    widen: [Unary<u16, f32>; 2],
+    narrow: [Unary<f32, u16>; 2],
+    narrow_double: [Unary<f64, u16>; 2],
 }
 
 /// A loop over lanes as a function of its own, so that its machine code can be found.
@@ -168,7 +168,7 @@ fn every_level_gives_the_bits_of_plain_calls() {
 }
 
 /// The plain function of a name in a table, or the fast form of a trigonometric one.
-fn plain<T>(table: &[(&str, fn(T) -> T, f64)], name: &str, fast: [fn(T) -> T; 3]) -> fn(T) -> T {
+fn plain<T>(table: &[Row<T>], name: &str, fast: [fn(T) -> T; 3]) -> fn(T) -> T {
     match name {
         "sin_fast" => fast[0],
         "cos_fast" => fast[1],

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Derives every constant of `src/math/coefficients.rs` and prints that file.
 
-    python3 crates/simd/tools/derive_coefficients.py > crates/simd/src/math/coefficients.rs
+    python3 crates/simd/tools/derive_coefficients.py > crates/simd/src/math/coefficients.rs && cargo fmt -p phalanx-simd
 
 Needs mpmath only. Each polynomial is a weighted minimax fit (Remez exchange, 50 digits). Coefficients are rounded to the target
 format from the lowest power upwards, and after each rounding the remaining ones are fitted again, so that the rounding
@@ -82,22 +82,27 @@ def remez(f, powers, a, b, w):
 
 
 def fit(f, powers, a, b, w, fmt):
-    """`remez`, then rounding from the lowest power upwards with a new fit of the rest after each."""
+    """`remez`, then rounding from the lowest power upwards with a new fit of the rest after each.
+
+    Without its lowest powers the basis is no Chebyshev system on an interval around 0, and the exchange may end early; so
+    plain rounding of the first fit competes, and the better of the two is returned.
+    """
     rnd = to_f32 if fmt == "f32" else to_f64
     a, b = mpf(a), mpf(b)
-    done = []
-    while len(done) < len(powers):
-        k = len(done)
-        rest = powers[k:]
-        g = lambda x: f(x) - sum(c * x**p for c, p in zip(done, powers))
-        c, _ = remez(g, rest, a, b, w)
-        done.append(rnd(c[0]))
-    peak = mpf(0)
-    for i in range(1001):
-        x = a + (b - a) * i / 1000
-        if x != 0 or powers[0] == 0:
-            peak = max(peak, abs(w(x) * (f(x) - sum(c * x**p for c, p in zip(done, powers)))))
-    return done, mp.log(peak, 2)
+    plain, refitted = None, []
+    for k in range(len(powers)):
+        g = lambda x: f(x) - sum(c * x**p for c, p in zip(refitted, powers))
+        c, _ = remez(g, powers[k:], a, b, w)
+        plain = plain or [rnd(v) for v in c]
+        refitted.append(rnd(c[0]))
+    points = [a + (b - a) * i / 1000 for i in range(1001)]
+    points = [(x, f(x), w(x)) for x in points if x != 0 or powers[0] == 0]
+
+    def peak(cs):
+        return max(abs(wx * (fx - sum(c * x**p for c, p in zip(cs, powers)))) for x, fx, wx in points)
+
+    error, best = min((peak(cs), i) for i, cs in enumerate((plain, refitted)))
+    return (plain, refitted)[best], mp.log(error, 2)
 
 
 def emit_array(name, doc, result, fmt):
@@ -161,8 +166,9 @@ def main():
 
     w_exp2 = lambda r: abs(r) * mp.power(2, -r)
     h = mpf("0.5001")
-    emit_array("EXP2_F32", "`q` of `2^r = 1 + r q(r)`, |r| <= 1/2.",
-               fit(q_exp2, list(range(6)), -h, h, w_exp2, "f32"), "f32")
+    ln2_single = to_f32(ln2)
+    emit_array("EXP2_F32", "`q` of `2^r = 1 + (r LN2_F32_HI + r q(r))`, |r| <= 1/2.",
+               fit(lambda r: q_exp2(r) - ln2_single, list(range(6)), -h, h, w_exp2, "f32"), "f32")
     emit_array("EXP2_F64", "`q` of `2^r = 1 + r q(r)`, |r| <= 1/2.",
                fit(q_exp2, list(range(12)), -h, h, w_exp2, "f64"), "f64")
     emit_array("POW_EXP2", "`q` of `2^r = 1 + r q(r)`, |r| <= 1/2, for the f32 power.",
@@ -231,10 +237,10 @@ def main():
     def w_erfc(c):
         return lambda u: mp.erfc(u + c) / mp.erf(u + c)
 
-    emit_array("ERFC_F32", "`Q` of `erf(t) = 1 - exp(Q(t - 2))`, t in [1, 4].",
-               fit(q_erfc(mpf(2)), list(range(7)), mpf("-1.0001"), mpf(2), w_erfc(mpf(2)), "f32"), "f32")
-    emit_array("ERFC_F64", "`Q` of `erf(t) = 1 - exp(Q(t - 2))`, t in [1, 6].",
-               fit(q_erfc(mpf(2)), list(range(19)), mpf("-1.0001"), mpf(4), w_erfc(mpf(2)), "f64"), "f64")
+    emit_array("ERFC_F32", "`Q` of `erf(t) = 1 - exp(Q(t - 1))`, t in [1, 4].",
+               fit(q_erfc(one), list(range(7)), mpf("-0.0001"), mpf(3), w_erfc(one), "f32"), "f32")
+    emit_array("ERFC_F64", "`Q` of `erf(t) = 1 - exp(Q(t - 1))`, t in [1, 6].",
+               fit(q_erfc(one), list(range(19)), mpf("-0.0001"), mpf(5), w_erfc(one), "f64"), "f64")
 
     # sin r = r + r^3 S(r^2), cos r = 1 - r^2/2 + r^4 C(r^2)
     def p_sin(z):

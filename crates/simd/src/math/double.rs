@@ -1,7 +1,7 @@
 //! The functions on `f64`. The polynomials come from `tools/derive_coefficients.py`.
 
 use super::coefficients::*;
-use super::horner;
+use super::polynomial;
 use super::reduce::{self, FAST_TRIG_LIMIT, MAGIC, Reduced};
 
 const NAN: f64 = f64::from_bits(0x7ff8_0000_0000_0000);
@@ -56,7 +56,7 @@ pub(super) fn significand_of(biased: u64) -> f64 {
 fn exp_parts(x: f64) -> (f64, f64) {
     let n = x.mul_add(LOG2_E_F64_HI, MAGIC) - MAGIC;
     let r = n.mul_add(-LN2_F64_LO, n.mul_add(-LN2_F64_HI, x));
-    (n, (r * r).mul_add(horner!(EXP_F64, r), r))
+    (n, (r * r).mul_add(polynomial!(EXP_F64, r), r))
 }
 
 /// `e^x`.
@@ -79,7 +79,7 @@ pub fn exp2(x: f64) -> f64 {
     let n = (x + MAGIC) - MAGIC;
     let r = x - n;
     let (s, t) = split_power_of_two(n);
-    canonical(r.mul_add(horner!(EXP2_F64, r), 1.0) * s * t)
+    canonical(r.mul_add(polynomial!(EXP2_F64, r), 1.0) * s * t)
 }
 
 /// `(e, f)` with `x = 2^e (1 + f)`, `1 + f` in sqrt(1/2)..sqrt(2), for a positive finite `x`.
@@ -100,7 +100,7 @@ fn log_tail(f: f64) -> (f64, f64) {
     let s = f / (2.0 + f);
     let z = s * s;
     let h = 0.5 * f * f;
-    (h, s * z.mul_add(horner!(LOG_F64, z), h))
+    (h, s * z.mul_add(polynomial!(LOG_F64, z), h))
 }
 
 /// The special values of the logarithms, `y` elsewhere.
@@ -203,14 +203,14 @@ pub fn tanh(x: f64) -> f64 {
 
 /// The error function.
 ///
-/// Below 1, `x + x P(x^2)`; beyond, `1 - exp(Q(|x| - 2))`, where `Q` fits the logarithm of the complement.
+/// Below 1, `x + x P(x^2)`; beyond, `1 - exp(Q(|x| - 1))`, where `Q` fits the logarithm of the complement.
 #[inline(always)]
 pub fn erf(x: f64) -> f64 {
     let a = x.abs();
     let z = a * a;
-    let near = a.mul_add(horner!(ERF_F64, z), a);
-    let u = hold(a, 1.0, 6.0) - 2.0;
-    let (n, w) = exp_parts(horner!(ERFC_F64, u));
+    let near = a.mul_add(polynomial!(ERF_F64, z), a);
+    let u = hold(a, 1.0, 6.0) - 1.0;
+    let (n, w) = exp_parts(polynomial!(ERFC_F64, u));
     let far = 1.0 - (1.0 + w) * power_of_two(n);
     canonical((if a < 1.0 { near } else { far }).copysign(x))
 }
@@ -238,9 +238,9 @@ pub fn tan_needs_wide(x: f64) -> bool {
 fn sin_cos(hi: f64, lo: f64) -> (f64, f64) {
     let z = hi * hi;
     let half = 0.5 * z;
-    let sin = hi + (hi * z).mul_add(horner!(SIN_F64, z), lo.mul_add(-half, lo));
+    let sin = hi + (hi * z).mul_add(polynomial!(SIN_F64, z), lo.mul_add(-half, lo));
     let head = 1.0 - half;
-    let cos = head + (((1.0 - head) - half) + (z * z).mul_add(horner!(COS_F64, z), -hi * lo));
+    let cos = head + (((1.0 - head) - half) + (z * z).mul_add(polynomial!(COS_F64, z), -hi * lo));
     (sin, cos)
 }
 
@@ -332,7 +332,7 @@ fn log2_pair(x: f64) -> (f64, f64) {
     let s = f / d;
     let s = (s, s.mul_add(-d_lo, s.mul_add(-d, f)) / d);
     let z = mul_pairs(s, s);
-    let tail = z.0 * z.0 * horner!(POW_LOG_TAIL, z.0);
+    let tail = z.0 * z.0 * polynomial!(POW_LOG_TAIL, z.0);
     let third = mul_pairs(z, (THIRD_F64_HI, THIRD_F64_LO));
     let series = fast_two_sum(third.0, third.1 + tail);
     let correction = mul_pairs(s, series);
@@ -361,7 +361,7 @@ pub fn pow(x: f64, y: f64) -> f64 {
     let n = (t + MAGIC) - MAGIC;
     let r = (t - n) + t_lo;
     let (u, v) = split_power_of_two(n);
-    let power = r.mul_add(horner!(EXP2_F64, r), 1.0) * u * v;
+    let power = r.mul_add(polynomial!(EXP2_F64, r), 1.0) * u * v;
     let power = if log_hi == 0.0 { 1.0 } else { power };
 
     let whole = y.floor() == y;

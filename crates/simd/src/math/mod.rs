@@ -59,17 +59,20 @@ for_each_unary!(tables);
 /// The bound on the error of [`single::pow`] and of [`double::pow`], in units in the last place.
 pub const POW_BOUND: f64 = 4.0;
 
-/// `c[0] + c[1] x + c[2] x^2 + ...` by Horner's rule in fused multiply-adds; the trip count is constant, so it unrolls.
-macro_rules! horner {
+/// `c[0] + c[1] x + c[2] x^2 + ...` in fused multiply-adds: Horner's rule in `x^2` for the even and for the odd powers, which
+/// halves the chain of dependent operations. The trip counts are constant, so the loops unroll.
+macro_rules! polynomial {
     ($coefficients:expr, $x:expr) => {{
-        let c = &$coefficients;
-        let mut i = c.len() - 1;
-        let mut sum = c[i];
-        while i > 0 {
-            i -= 1;
-            sum = sum.mul_add($x, c[i]);
+        let (c, x) = (&$coefficients, $x);
+        let square = x * x;
+        let (mut i, mut next, mut last) = (c.len() - 2, c[c.len() - 1], c[c.len() - 2]);
+        // `next` belongs to the power above that of `last`.
+        while i >= 2 {
+            i -= 2;
+            next = next.mul_add(square, c[i + 1]);
+            last = last.mul_add(square, c[i]);
         }
-        sum
+        if i == 1 { next.mul_add(x, last).mul_add(x, c[0]) } else { next.mul_add(x, last) }
     }};
 }
-pub(crate) use horner;
+pub(crate) use polynomial;

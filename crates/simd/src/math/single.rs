@@ -4,7 +4,7 @@
 //! in `f64` for the trigonometric functions and `pow`. The polynomials come from `tools/derive_coefficients.py`.
 
 use super::coefficients::*;
-use super::horner;
+use super::polynomial;
 use super::reduce::{self, FAST_TRIG_LIMIT};
 
 const NAN: f32 = f32::from_bits(0x7fc0_0000);
@@ -46,7 +46,7 @@ fn split_power_of_two(n: f32) -> (f32, f32) {
 fn exp_parts(x: f32) -> (f32, f32) {
     let n = x.mul_add(LOG2_E_F32_HI, MAGIC) - MAGIC;
     let r = n.mul_add(-LN2_F32_LO, n.mul_add(-LN2_F32_HI, x));
-    (n, (r * r).mul_add(horner!(EXP_F32, r), r))
+    (n, (r * r).mul_add(polynomial!(EXP_F32, r), r))
 }
 
 /// `e^x`.
@@ -62,14 +62,15 @@ pub fn exp(x: f32) -> f32 {
 
 /// `2^x`.
 ///
-/// `x = n + r`, exactly, then `2^n (1 + r q(r))`, `q` of degree 5.
+/// `x = n + r`, exactly, then `2^n (1 + (r ln 2 + r q(r)))`, `q` of degree 5 with the rest of ln 2 as its constant.
 #[inline(always)]
 pub fn exp2(x: f32) -> f32 {
     let x = hold(x, -151.0, 129.0);
     let n = (x + MAGIC) - MAGIC;
     let r = x - n;
     let (s, t) = split_power_of_two(n);
-    canonical(r.mul_add(horner!(EXP2_F32, r), 1.0) * s * t)
+    let w = r.mul_add(LN2_F32_HI, r * polynomial!(EXP2_F32, r));
+    canonical((1.0 + w) * s * t)
 }
 
 /// `(e, f, g)` with `x = 2^e (1 + f)` and `log(1 + f) = f + g`, `1 + f` in sqrt(1/2)..sqrt(2), for a positive finite `x`.
@@ -80,7 +81,7 @@ fn log_parts(x: f32) -> (f32, f32, f32) {
     let biased = bits.wrapping_add(0x3f80_0000 - SQRT_HALF_BITS);
     let e = (biased >> 23) as i32 - if denormal { 150 } else { 127 };
     let f = f32::from_bits((biased & 0x007f_ffff) + SQRT_HALF_BITS) - 1.0;
-    (e as f32, f, f * f * horner!(LOG_F32, f).mul_add(f, -0.5))
+    (e as f32, f, f * f * polynomial!(LOG_F32, f).mul_add(f, -0.5))
 }
 
 /// The special values of the logarithms, `y` elsewhere.
@@ -172,7 +173,7 @@ pub fn sigmoid(x: f32) -> f32 {
 pub fn tanh(x: f32) -> f32 {
     let a = x.abs();
     let z = a * a;
-    let near = (a * z).mul_add(horner!(TANH_F32, z), a);
+    let near = (a * z).mul_add(polynomial!(TANH_F32, z), a);
     let (n, w) = exp_parts(2.0 * hold(a, 0.0, 10.0));
     let far = 1.0 - 2.0 / (1.0 + (1.0 + w) * power_of_two(n));
     canonical((if a < 0.9 { near } else { far }).copysign(x))
@@ -180,14 +181,14 @@ pub fn tanh(x: f32) -> f32 {
 
 /// The error function.
 ///
-/// Below 1, `x + x P(x^2)`; beyond, `1 - exp(Q(|x| - 2))`, where `Q` fits the logarithm of the complement.
+/// Below 1, `x + x P(x^2)`; beyond, `1 - exp(Q(|x| - 1))`, where `Q` fits the logarithm of the complement.
 #[inline(always)]
 pub fn erf(x: f32) -> f32 {
     let a = x.abs();
     let z = a * a;
-    let near = a.mul_add(horner!(ERF_F32, z), a);
-    let u = hold(a, 1.0, 4.0) - 2.0;
-    let (n, w) = exp_parts(horner!(ERFC_F32, u));
+    let near = a.mul_add(polynomial!(ERF_F32, z), a);
+    let u = hold(a, 1.0, 4.0) - 1.0;
+    let (n, w) = exp_parts(polynomial!(ERFC_F32, u));
     let far = 1.0 - (1.0 + w) * power_of_two(n);
     canonical((if a < 1.0 { near } else { far }).copysign(x))
 }
@@ -215,8 +216,8 @@ pub fn tan_needs_wide(x: f32) -> bool {
 fn sin_cos(r: f64) -> (f64, f64) {
     let z = r * r;
     // The product form keeps the sign of a zero.
-    let sin = r * z.mul_add(horner!(SIN_F32, z), 1.0);
-    let cos = (z * z).mul_add(horner!(COS_F32, z), z.mul_add(-0.5, 1.0));
+    let sin = r * z.mul_add(polynomial!(SIN_F32, z), 1.0);
+    let cos = (z * z).mul_add(polynomial!(COS_F32, z), z.mul_add(-0.5, 1.0));
     (sin, cos)
 }
 
@@ -308,7 +309,7 @@ pub fn pow(x: f32, y: f32) -> f32 {
     let e = super::double::exponent_of(biased, 1023.0);
     let m = super::double::significand_of(biased);
     let s = (m - 1.0) / (m + 1.0);
-    let log = s.mul_add(horner!(POW_LOG2, s * s), e);
+    let log = s.mul_add(polynomial!(POW_LOG2, s * s), e);
     let log = if a == 0.0 { f64::NEG_INFINITY } else { log };
     let log = if a == f64::INFINITY { a } else { log };
     // 1 to any power, infinity included, is 1.
@@ -316,7 +317,7 @@ pub fn pow(x: f32, y: f32) -> f32 {
     let exponent = super::double::hold(exponent, -200.0, 200.0);
     let n = (exponent + reduce::MAGIC) - reduce::MAGIC;
     let r = exponent - n;
-    let power = (r.mul_add(horner!(POW_EXP2, r), 1.0) * super::double::power_of_two(n)) as f32;
+    let power = (r.mul_add(polynomial!(POW_EXP2, r), 1.0) * super::double::power_of_two(n)) as f32;
 
     let whole = y.floor() == y;
     let odd = whole && (0.5 * y).floor() != 0.5 * y;

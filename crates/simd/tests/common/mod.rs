@@ -48,9 +48,10 @@ pub fn ulps_f32(got: f32, want: f64) -> f64 {
         return if f64::from(got) == want { 0.0 } else { f64::INFINITY };
     }
     // An infinite result counts as the value one place above the largest finite one.
-    let edge = 2f64.powi(128);
+    let edge = f64::from_bits((1023 + 128) << 52);
     let value = f64::from(got.abs()).min(edge);
     let want = want.abs().min(edge);
-    let exponent = ((want.to_bits() >> 52) as i32 - 1023).clamp(-126, 127);
-    (value - want).abs() / 2f64.powi(exponent - 23)
+    // The exponent field, held to that of the denormals, less 23 binary places.
+    let exponent = (want.to_bits() >> 52).clamp(1023 - 126, 1023 + 127);
+    (value - want).abs() / f64::from_bits((exponent - 23) << 52)
 }
