@@ -22,6 +22,8 @@ pub(crate) enum Storage {
     External(ExternalBytes),
     /// Freed: every use of a handle is refused.
     Freed,
+    /// An intermediate of a launch sequence: it has a size, and memory only inside the sequence's arena.
+    Planned,
 }
 
 impl Storage {
@@ -30,7 +32,15 @@ impl Storage {
         match self {
             Storage::Owned(lines) => lines.as_ptr().cast(),
             Storage::External(bytes) => (**bytes).as_ref().as_ptr(),
-            Storage::Freed => std::ptr::null(),
+            Storage::Freed | Storage::Planned => std::ptr::null(),
+        }
+    }
+    /// Why there is no memory to use, where there is none.
+    pub(crate) fn check(&self) -> Result<(), BufferError> {
+        match self {
+            Storage::Owned(_) | Storage::External(_) => Ok(()),
+            Storage::Freed => Err(BufferError::Stale),
+            Storage::Planned => Err(BufferError::Planned),
         }
     }
     pub(crate) fn as_mut_ptr(&mut self) -> Option<*mut u8> {
@@ -71,6 +81,11 @@ pub enum BufferError {
     /// The handle was freed.
     #[error("the buffer was freed: this handle is stale")]
     Stale,
+    /// An intermediate of a launch sequence, outside it.
+    #[error(
+        "the buffer is an intermediate of a launch sequence: it can be used in steps of that sequence only"
+    )]
+    Planned,
     /// External memory is read only.
     #[error("the buffer is external read-only memory and cannot be written")]
     ReadOnly,
@@ -136,6 +151,11 @@ impl Buffer {
         Buffer::new(owner, len, Storage::External(bytes))
     }
 
+    /// A handle with a size and without memory, to be replaced by a part of an arena.
+    pub(crate) fn planned(owner: u64, bytes: u64) -> Buffer {
+        Buffer::new(owner, bytes, Storage::Planned)
+    }
+
     /// Size in bytes.
     pub fn bytes(&self) -> u64 {
         self.0.bytes
@@ -165,12 +185,12 @@ impl Buffer {
     pub fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), BufferError> {
         self.check(offset, out.len() as u64)?;
         let guard = self.0.storage.read();
-        if matches!(*guard, Storage::Freed) {
-            return Err(BufferError::Stale);
-        }
+        guard.check()?;
         // SAFETY: the storage holds `bytes` initialised bytes (checked range above) and nobody writes them while the read
         // guard is held.
-        unsafe { std::ptr::copy_nonoverlapping(guard.as_ptr().add(offset as usize), out.as_mut_ptr(), out.len()) };
+        unsafe {
+            std::ptr::copy_nonoverlapping(guard.as_ptr().add(offset as usize), out.as_mut_ptr(), out.len())
+        };
         Ok(())
     }
 
@@ -181,9 +201,7 @@ impl Buffer {
     pub fn write(&self, offset: u64, data: &[u8]) -> Result<(), BufferError> {
         self.check(offset, data.len() as u64)?;
         let mut guard = self.0.storage.write();
-        if matches!(*guard, Storage::Freed) {
-            return Err(BufferError::Stale);
-        }
+        guard.check()?;
         let to = guard.as_mut_ptr().ok_or(BufferError::ReadOnly)?;
         // SAFETY: the storage holds `bytes` bytes (checked range above) and the write guard excludes everybody else.
         unsafe { std::ptr::copy_nonoverlapping(data.as_ptr(), to.add(offset as usize), data.len()) };
@@ -217,7 +235,9 @@ impl BufferView {
     pub fn slice(&self, first: u64, len: u64) -> Result<BufferView, BufferError> {
         let size = self.elem.bytes() as u64;
         match first.checked_add(len) {
-            Some(end) if end <= self.len => Ok(BufferView { offset: self.offset + first * size, len, ..self.clone() }),
+            Some(end) if end <= self.len => {
+                Ok(BufferView { offset: self.offset + first * size, len, ..self.clone() })
+            }
             _ => Err(BufferError::OutOfRange {
                 offset: first.saturating_mul(size),
                 len: len.saturating_mul(size),

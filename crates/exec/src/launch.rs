@@ -1,15 +1,17 @@
 //! Launches: what is bound to a kernel's parameters, how it is checked, locked and handed to an executor.
 
 use crate::buffer::{Allocation, BufferError, BufferView, Storage};
+pub use crate::error::LaunchError;
 use crate::native::Claims;
 use crate::pool::LaunchPool;
 use crate::trap::{LaneTrap, Trap};
 use crate::view::View;
 use crate::workers::{FloatMode, Workers};
 use parking_lot::{RwLockReadGuard, RwLockWriteGuard};
-use phalanx_isa::{Access, Expr, Kernel, ParamKind, Special, Type, limits};
+use phalanx_isa::{Access, Expr, Kernel, Param, ParamKind, Special, Type, limits};
 use phalanx_kernels::PackedWeights;
 use phalanx_verify::Verified;
+use std::borrow::Borrow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -49,6 +51,8 @@ pub struct CancelToken(Arc<CancelState>);
 struct CancelState {
     cancelled: AtomicBool,
     deadline: Option<Instant>,
+    /// A token that triggers this one too.
+    parent: Option<CancelToken>,
 }
 
 impl CancelToken {
@@ -58,7 +62,12 @@ impl CancelToken {
     }
     /// A token that also triggers by itself at `when`.
     pub fn with_deadline(when: Instant) -> CancelToken {
-        CancelToken(Arc::new(CancelState { cancelled: AtomicBool::new(false), deadline: Some(when) }))
+        CancelToken(Arc::new(CancelState { deadline: Some(when), ..CancelState::default() }))
+    }
+    /// A token that triggers with this one, and by itself at `when`. Triggering it leaves this one alone.
+    pub fn until(&self, when: Instant) -> CancelToken {
+        let parent = Some(self.clone());
+        CancelToken(Arc::new(CancelState { deadline: Some(when), parent, ..CancelState::default() }))
     }
     /// Stops the launches that hold this token, soon.
     pub fn cancel(&self) {
@@ -69,7 +78,8 @@ impl CancelToken {
         if self.0.cancelled.load(Ordering::Relaxed) {
             return true;
         }
-        let late = self.0.deadline.is_some_and(|d| Instant::now() >= d);
+        let late = self.0.parent.as_ref().is_some_and(CancelToken::is_cancelled)
+            || self.0.deadline.is_some_and(|d| Instant::now() >= d);
         if late {
             self.cancel();
         }
@@ -121,122 +131,6 @@ pub enum ArgValue {
     Buffers(Vec<BufferView>),
     /// Packed weights.
     Packed(Arc<PackedWeights>),
-}
-
-/// Why a launch was refused or failed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum LaunchError {
-    /// No such kernel.
-    #[error("no kernel `{name}`; the module has: {}", known.join(", "))]
-    NoKernel {
-        /// Asked for.
-        name: String,
-        /// What there is.
-        known: Vec<String>,
-    },
-    /// A parameter without a value.
-    #[error("kernel `{kernel}`: parameter `{param}` has no value (it is {expected})")]
-    Missing {
-        /// Kernel.
-        kernel: String,
-        /// Parameter.
-        param: String,
-        /// What it is.
-        expected: String,
-    },
-    /// A value for a parameter that does not exist.
-    #[error("kernel `{kernel}` has no parameter `{param}`; it has: {}", known.join(", "))]
-    Unknown {
-        /// Kernel.
-        kernel: String,
-        /// Name given.
-        param: String,
-        /// What there is.
-        known: Vec<String>,
-    },
-    /// A value of another kind or type.
-    #[error("kernel `{kernel}`: parameter `{param}` is {expected}, but was given {found}")]
-    Kind {
-        /// Kernel.
-        kernel: String,
-        /// Parameter.
-        param: String,
-        /// What it is.
-        expected: String,
-        /// What was given.
-        found: String,
-    },
-    /// A buffer that cannot be bound.
-    #[error("kernel `{kernel}`: parameter `{param}`: {source}")]
-    Buffer {
-        /// Kernel.
-        kernel: String,
-        /// Parameter.
-        param: String,
-        /// Why.
-        source: BufferError,
-    },
-    /// A buffer of another device.
-    #[error("kernel `{kernel}`: parameter `{param}`: the buffer belongs to another device")]
-    Foreign {
-        /// Kernel.
-        kernel: String,
-        /// Parameter.
-        param: String,
-    },
-    /// Overlapping views of one allocation, one of them written.
-    #[error("kernel `{kernel}`: `{a}` and `{b}` overlap and at least one is written: bind one `inout` parameter instead")]
-    Overlap {
-        /// Kernel.
-        kernel: String,
-        /// One parameter.
-        a: String,
-        /// The other.
-        b: String,
-    },
-    /// Views of one written allocation with different element sizes.
-    #[error(
-        "kernel `{kernel}`: `{a}` and `{b}` view one written allocation with different element sizes: use two allocations"
-    )]
-    ElementSize {
-        /// Kernel.
-        kernel: String,
-        /// One parameter.
-        a: String,
-        /// The other.
-        b: String,
-    },
-    /// Packed weights of another shape.
-    #[error("kernel `{kernel}`: `{param}` is packed[{expected_n}, {expected_k}], but was given {n} x {k}")]
-    PackedShape {
-        /// Kernel.
-        kernel: String,
-        /// Parameter.
-        param: String,
-        /// Declared rows.
-        expected_n: u64,
-        /// Declared columns.
-        expected_k: u64,
-        /// Rows given.
-        n: u64,
-        /// Columns given.
-        k: u64,
-    },
-    /// Grid, block or sizes that cannot be.
-    #[error("kernel `{kernel}`: {what}")]
-    Config {
-        /// Kernel.
-        kernel: String,
-        /// What is wrong and what would do.
-        what: String,
-    },
-    /// The executor cannot run here.
-    #[error("{0}")]
-    Unsupported(String),
-    /// A lane failed.
-    #[error(transparent)]
-    Trap(#[from] Box<Trap>),
 }
 
 /// A value bound to a parameter, for the duration of a launch.
@@ -331,7 +225,8 @@ impl<'a> Launch<'a> {
         let [bx, by, bz] = self.block.map(u64::from);
         let [gx, gy, gz] = self.grid.map(u64::from);
         let l = u64::from(lane);
-        let (lane_at, block_at) = ([l % bx, l / bx % by, l / bx / by], [block % gx, block / gx % gy, block / gx / gy]);
+        let (lane_at, block_at) =
+            ([l % bx, l / bx % by, l / bx / by], [block % gx, block / gx % gy, block / gx / gy]);
         match s {
             Special::LaneX => lane_at[0],
             Special::LaneY => lane_at[1],
@@ -382,10 +277,58 @@ pub trait Executor: Send + Sync {
 /// A kernel with values for its parameters, checked but not yet locked.
 #[derive(Clone)]
 pub struct Bound {
+    owner: u64,
     program: Verified,
     kernel_index: usize,
     args: Vec<ArgValue>,
+    given: Option<LaunchConfig>,
     config: LaunchConfig,
+}
+
+/// The number of the parameter with this name.
+///
+/// # Errors
+/// [`LaunchError::Unknown`].
+pub fn find_param(kernel: &Kernel, name: &str) -> Result<usize, LaunchError> {
+    kernel.params.iter().position(|p| p.name == name).ok_or_else(|| unknown_param(kernel, name))
+}
+
+fn unknown_param(kernel: &Kernel, name: &str) -> LaunchError {
+    let known = kernel.params.iter().map(|p| p.name.clone()).collect();
+    LaunchError::Unknown { kernel: kernel.name.clone(), param: name.into(), known }
+}
+
+/// Checks a value against its parameter: kind, type, range, mode and device of every view.
+fn check_value(owner: u64, kernel: &Kernel, param: &Param, value: &ArgValue) -> Result<(), LaunchError> {
+    let name = || kernel.name.clone();
+    let wrong = || LaunchError::Kind {
+        kernel: name(),
+        param: param.name.clone(),
+        expected: describe_param(&param.kind),
+        found: describe_value(value),
+    };
+    let views: &[BufferView] = match (&param.kind, value) {
+        (ParamKind::Scalar(t), ArgValue::Scalar(u, _)) if t == u => &[],
+        (ParamKind::Buffer { count: None, .. }, ArgValue::Buffer(v)) => std::slice::from_ref(v),
+        (ParamKind::Buffer { count: Some(n), .. }, ArgValue::Buffers(v)) if v.len() == *n as usize => v,
+        (ParamKind::Packed { .. }, ArgValue::Packed(_)) => &[],
+        _ => return Err(wrong()),
+    };
+    for v in views {
+        let ParamKind::Buffer { elem, access, .. } = param.kind else { return Err(wrong()) };
+        if v.elem != elem {
+            return Err(wrong());
+        }
+        let refuse = |source| LaunchError::Buffer { kernel: name(), param: param.name.clone(), source };
+        v.check().map_err(refuse)?;
+        if access != Access::In && v.buffer.0.external {
+            return Err(refuse(BufferError::ReadOnly));
+        }
+        if v.buffer.0.owner != 0 && v.buffer.0.owner != owner {
+            return Err(LaunchError::Foreign { kernel: name(), param: param.name.clone() });
+        }
+    }
+    Ok(())
 }
 
 /// What a parameter expects, in words.
@@ -426,49 +369,66 @@ impl Bound {
         config: Option<LaunchConfig>,
     ) -> Result<Bound, LaunchError> {
         let kernel = &program.module().kernels[kernel_index];
-        let name = || kernel.name.clone();
         if let Some(missing) = kernel.params.get(args.len()) {
             return Err(LaunchError::Missing {
-                kernel: name(),
+                kernel: kernel.name.clone(),
                 param: missing.name.clone(),
                 expected: describe_param(&missing.kind),
             });
         }
         for (param, value) in kernel.params.iter().zip(&args) {
-            let wrong = || LaunchError::Kind {
-                kernel: name(),
-                param: param.name.clone(),
-                expected: describe_param(&param.kind),
-                found: describe_value(value),
-            };
-            let views: &[BufferView] = match (&param.kind, value) {
-                (ParamKind::Scalar(t), ArgValue::Scalar(u, _)) if t == u => &[],
-                (ParamKind::Buffer { count: None, .. }, ArgValue::Buffer(v)) => std::slice::from_ref(v),
-                (ParamKind::Buffer { count: Some(n), .. }, ArgValue::Buffers(v)) if v.len() == *n as usize => v,
-                (ParamKind::Packed { .. }, ArgValue::Packed(_)) => &[],
-                _ => return Err(wrong()),
-            };
-            for v in views {
-                let ParamKind::Buffer { elem, access, .. } = param.kind else { return Err(wrong()) };
-                if v.elem != elem {
-                    return Err(wrong());
-                }
-                let refuse = |source| LaunchError::Buffer { kernel: name(), param: param.name.clone(), source };
-                v.check().map_err(refuse)?;
-                if access != Access::In && v.buffer.0.external {
-                    return Err(refuse(BufferError::ReadOnly));
-                }
-                if v.buffer.0.owner != 0 && v.buffer.0.owner != owner {
-                    return Err(LaunchError::Foreign { kernel: name(), param: param.name.clone() });
-                }
-            }
+            check_value(owner, kernel, param, value)?;
         }
         check_aliasing(kernel, &args)?;
-        let config = shape(kernel, &args, config)?;
-        check_special_widths(program, kernel_index, &config)?;
-        let bound = Bound { program: program.clone(), kernel_index, args, config };
-        bound.check_packed()?;
+        let unshaped = LaunchConfig::new([0; 3], [0; 3]);
+        let mut bound =
+            Bound { owner, program: program.clone(), kernel_index, args, given: config, config: unshaped };
+        bound.config = bound.check_shape()?;
         Ok(bound)
+    }
+
+    /// Gives one parameter another value, with the checks of a new binding. On an error nothing has changed.
+    ///
+    /// # Errors
+    /// As [`Bound::new`].
+    pub fn set(&mut self, param: usize, value: ArgValue) -> Result<(), LaunchError> {
+        let kernel = &self.program.module().kernels[self.kernel_index];
+        let Some(declared) = kernel.params.get(param) else {
+            return Err(unknown_param(kernel, &format!("number {param}")));
+        };
+        check_value(self.owner, kernel, declared, &value)?;
+        let is_view = matches!(value, ArgValue::Buffer(_) | ArgValue::Buffers(_));
+        let before = std::mem::replace(&mut self.args[param], value);
+        let aliasing = if is_view { check_aliasing(kernel, &self.args) } else { Ok(()) };
+        match aliasing.and_then(|()| self.check_shape()) {
+            Ok(config) => self.config = config,
+            Err(e) => {
+                self.args[param] = before;
+                return Err(e);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes over the value of a parameter, and the shape, from a binding of the same kernel, with its views moved by `place`.
+    /// For sequences: nothing is checked again, so `place` must keep views of different allocations disjoint and inside.
+    pub(crate) fn copy_value(&mut self, from: &Bound, param: usize, place: impl Fn(&mut BufferView)) {
+        let mut value = from.args[param].clone();
+        match &mut value {
+            ArgValue::Buffer(v) => place(v),
+            ArgValue::Buffers(vs) => vs.iter_mut().for_each(place),
+            ArgValue::Scalar(..) | ArgValue::Packed(_) => {}
+        }
+        self.args[param] = value;
+        self.config = from.config;
+    }
+
+    /// The launch's shape with the present arguments, and that packed weights have the declared one.
+    fn check_shape(&self) -> Result<LaunchConfig, LaunchError> {
+        let config = shape(self.kernel(), &self.args, self.given)?;
+        check_special_widths(&self.program, self.kernel_index, &config)?;
+        self.check_packed()?;
+        Ok(config)
     }
 
     /// The launch's shape.
@@ -512,7 +472,12 @@ impl Bound {
     ///
     /// # Errors
     /// A stale buffer, or the trap.
-    pub fn run(&self, prepared: &dyn Prepared, workers: &dyn Workers, options: &RunOptions) -> Result<(), LaunchError> {
+    pub fn run(
+        &self,
+        prepared: &dyn Prepared,
+        workers: &dyn Workers,
+        options: &RunOptions,
+    ) -> Result<(), LaunchError> {
         let locks = Locks::take(std::slice::from_ref(self))?;
         self.run_locked(&locks, prepared, workers, options)
     }
@@ -535,14 +500,20 @@ impl Bound {
         }
         let mut slots = Vec::with_capacity(self.args.len());
         for (param, value) in kernel.params.iter().zip(&self.args) {
-            let refuse =
-                |source| LaunchError::Buffer { kernel: kernel.name.clone(), param: param.name.clone(), source };
+            let refuse = |source| LaunchError::Buffer {
+                kernel: kernel.name.clone(),
+                param: param.name.clone(),
+                source,
+            };
             let writes = matches!(param.kind, ParamKind::Buffer { access: Access::Out | Access::InOut, .. });
             slots.push(match value {
                 ArgValue::Scalar(_, bits) => Slot::Scalar(*bits),
                 ArgValue::Buffer(v) => Slot::Views(vec![locks.view(v, writes).map_err(refuse)?]),
                 ArgValue::Buffers(vs) => Slot::Views(
-                    vs.iter().map(|v| locks.view(v, writes)).collect::<Result<Vec<_>, _>>().map_err(refuse)?,
+                    vs.iter()
+                        .map(|v| locks.view(v, writes))
+                        .collect::<Result<Vec<_>, _>>()
+                        .map_err(refuse)?,
                 ),
                 ArgValue::Packed(w) => Slot::Packed(w),
             });
@@ -561,13 +532,12 @@ impl Bound {
         };
         let _float_mode = FloatMode::nearest_with_denormals();
         let result = prepared.run(&launch).and_then(|()| launch.claims.check());
-        result.map_err(|t| {
-            Box::new(Trap::describe(t, self.program.module(), kernel, self.config.grid)).into()
-        })
+        result
+            .map_err(|t| Box::new(Trap::describe(t, self.program.module(), kernel, self.config.grid)).into())
     }
 
     /// Allocations with whether this launch writes them.
-    fn allocations(&self) -> impl Iterator<Item = (&Arc<Allocation>, bool)> {
+    pub(crate) fn allocations(&self) -> impl Iterator<Item = (&Arc<Allocation>, bool)> {
         self.kernel().params.iter().zip(&self.args).flat_map(|(param, value)| {
             let writes = matches!(param.kind, ParamKind::Buffer { access: Access::Out | Access::InOut, .. });
             let views: &[BufferView] = match value {
@@ -582,8 +552,17 @@ impl Bound {
 
 enum Guard<'a> {
     // Held for the exclusion it gives; the storage is reached by the address taken with it.
-    Read(#[allow(dead_code, reason = "held, not read")] RwLockReadGuard<'a, Storage>),
-    Write(#[allow(dead_code, reason = "held, not read")] RwLockWriteGuard<'a, Storage>),
+    Read(RwLockReadGuard<'a, Storage>),
+    Write(RwLockWriteGuard<'a, Storage>),
+}
+
+impl Guard<'_> {
+    fn storage(&self) -> &Storage {
+        match self {
+            Guard::Read(g) => g,
+            Guard::Write(g) => g,
+        }
+    }
 }
 
 /// The guards of one or several launches: each allocation once, in its strongest mode, taken in ascending order on the
@@ -599,11 +578,20 @@ impl<'a> Locks<'a> {
     /// # Errors
     /// A stale buffer.
     pub fn take(launches: &'a [Bound]) -> Result<Locks<'a>, LaunchError> {
-        let mut all: Vec<(&Arc<Allocation>, bool)> = launches.iter().flat_map(Bound::allocations).collect();
-        all.sort_by_key(|(a, writes)| (a.id, !writes));
-        all.dedup_by_key(|(a, _)| a.id);
-        let mut held = Vec::with_capacity(all.len());
-        for (allocation, writes) in all {
+        Ok(Locks::take_sorted(Locks::order(launches.iter().flat_map(Bound::allocations))))
+    }
+
+    /// Each allocation once, in its strongest mode, ascending: the order in which everybody locks.
+    pub(crate) fn order<A: Borrow<Arc<Allocation>>>(all: impl Iterator<Item = (A, bool)>) -> Vec<(A, bool)> {
+        let mut all: Vec<(A, bool)> = all.collect();
+        all.sort_by_key(|(a, writes)| (A::borrow(a).id, !writes));
+        all.dedup_by(|(a, _), (b, _)| Arc::ptr_eq(A::borrow(a), A::borrow(b)));
+        all
+    }
+
+    /// Locks what [`Locks::order`] gave.
+    pub(crate) fn take_sorted(all: impl IntoIterator<Item = (&'a Arc<Allocation>, bool)>) -> Locks<'a> {
+        let lock = |(allocation, writes): (&'a Arc<Allocation>, bool)| {
             let (address, guard) = if writes {
                 let mut g = allocation.storage.write();
                 (g.as_mut_ptr().unwrap_or(std::ptr::null_mut()), Guard::Write(g))
@@ -611,17 +599,19 @@ impl<'a> Locks<'a> {
                 let g = allocation.storage.read();
                 (g.as_ptr().cast_mut(), Guard::Read(g))
             };
-            held.push((allocation.id, address, guard));
-        }
-        Ok(Locks { held })
+            (allocation.id, address, guard)
+        };
+        Locks { held: all.into_iter().map(lock).collect() }
     }
 
     fn view(&self, v: &BufferView, writes: bool) -> Result<View<'_>, BufferError> {
         let found = self.held.binary_search_by_key(&v.buffer.0.id, |(id, ..)| *id);
         let Ok(at) = found else { return Err(BufferError::Stale) };
         let (_, address, guard) = &self.held[at];
+        guard.storage().check()?;
         if address.is_null() {
-            return Err(BufferError::Stale);
+            // External memory under a write lock; binding refuses that already.
+            return Err(BufferError::ReadOnly);
         }
         // A view that this kernel only reads is still shared with writers where another parameter or launch writes the
         // allocation; views of one launch do not overlap then, so only this launch's own use of the view decides.
@@ -691,12 +681,18 @@ fn evaluate(kernel: &Kernel, args: &[ArgValue], e: &Expr) -> Result<u64, LaunchE
 }
 
 /// The grid and block of a launch: declared by the kernel, given by the caller, or both where they agree.
-fn shape(kernel: &Kernel, args: &[ArgValue], given: Option<LaunchConfig>) -> Result<LaunchConfig, LaunchError> {
+fn shape(
+    kernel: &Kernel,
+    args: &[ArgValue],
+    given: Option<LaunchConfig>,
+) -> Result<LaunchConfig, LaunchError> {
     let refuse = |what: String| LaunchError::Config { kernel: kernel.name.clone(), what };
     let block = match (kernel.block, given.map(|c| c.block)) {
         (Some(b), None) => b,
         (Some(b), Some(g)) if b == g => b,
-        (Some(b), Some(g)) => return Err(refuse(format!("it declares block {b:?}, the launch asks for {g:?}"))),
+        (Some(b), Some(g)) => {
+            return Err(refuse(format!("it declares block {b:?}, the launch asks for {g:?}")));
+        }
         (None, Some(g)) => g,
         (None, None) => return Err(refuse("it declares no block size: give one with the launch".into())),
     };
@@ -706,7 +702,8 @@ fn shape(kernel: &Kernel, args: &[ArgValue], given: Option<LaunchConfig>) -> Res
             let mut grid = [0u32; 3];
             for (g, e) in grid.iter_mut().zip(declared) {
                 let n = evaluate(kernel, args, e)?;
-                *g = u32::try_from(n).map_err(|_| refuse(format!("a grid of {n} blocks in one dimension is too large")))?;
+                *g = u32::try_from(n)
+                    .map_err(|_| refuse(format!("a grid of {n} blocks in one dimension is too large")))?;
             }
             grid
         }
@@ -714,7 +711,10 @@ fn shape(kernel: &Kernel, args: &[ArgValue], given: Option<LaunchConfig>) -> Res
     };
     let lanes = block.iter().try_fold(1u32, |n, b| n.checked_mul(*b)).unwrap_or(u32::MAX);
     if lanes == 0 || lanes as usize > limits::BLOCK_LANES {
-        return Err(refuse(format!("block {block:?} has {lanes} lanes; 1 to {} are possible", limits::BLOCK_LANES)));
+        return Err(refuse(format!(
+            "block {block:?} has {lanes} lanes; 1 to {} are possible",
+            limits::BLOCK_LANES
+        )));
     }
     let blocks = grid.iter().try_fold(1u64, |n, g| n.checked_mul(u64::from(*g)));
     if blocks.and_then(|b| b.checked_mul(lanes.into())).is_none_or(|n| n >= 1 << 62) {
@@ -735,7 +735,11 @@ fn shape(kernel: &Kernel, args: &[ArgValue], given: Option<LaunchConfig>) -> Res
 }
 
 /// Refuses a launch in which a special register or a length that the kernel reads as a 32-bit value would not fit.
-fn check_special_widths(program: &Verified, kernel_index: usize, config: &LaunchConfig) -> Result<(), LaunchError> {
+fn check_special_widths(
+    program: &Verified,
+    kernel_index: usize,
+    config: &LaunchConfig,
+) -> Result<(), LaunchError> {
     let kernel = &program.module().kernels[kernel_index];
     let [bx, by, bz] = config.block.map(u64::from);
     let [gx, gy, gz] = config.grid.map(u64::from);
@@ -752,7 +756,9 @@ fn check_special_widths(program: &Verified, kernel_index: usize, config: &Launch
             Special::GlobalY => gy * by,
             Special::GlobalZ => gz * bz,
             Special::GlobalLinear => gx * gy * gz * bx * by * bz,
-            Special::LaneLinear | Special::BlockDimLinear | Special::SubgroupId | Special::SubgroupLane => bx * by * bz,
+            Special::LaneLinear | Special::BlockDimLinear | Special::SubgroupId | Special::SubgroupLane => {
+                bx * by * bz
+            }
         };
         let limit = match ty {
             Type::I32 => i32::MAX as u64,
@@ -762,7 +768,9 @@ fn check_special_widths(program: &Verified, kernel_index: usize, config: &Launch
         if count > limit {
             return Err(LaunchError::Config {
                 kernel: kernel.name.clone(),
-                what: format!("it reads %{special} as {ty}, but this launch needs values up to {count}: read it as u64"),
+                what: format!(
+                    "it reads %{special} as {ty}, but this launch needs values up to {count}: read it as u64"
+                ),
             });
         }
     }

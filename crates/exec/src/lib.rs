@@ -12,11 +12,13 @@
 //! it reports what goes wrong at run time as a [`Trap`] and never panics.
 
 pub mod buffer;
+mod error;
 pub mod lanes;
 pub mod launch;
 pub mod native;
 pub mod pool;
 pub mod reference;
+pub mod sequence;
 mod trap;
 mod view;
 pub mod workers;
