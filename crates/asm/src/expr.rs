@@ -2,7 +2,7 @@
 
 use crate::codes;
 use crate::lex::{T, clip};
-use crate::number::{NumberError, Value, float_value, literal};
+use crate::number::{NumberError, Value, float_value, literal, range};
 use crate::parse::{Const, Failed, Meaning, Names, Parser, Res};
 use crate::report::alternatives;
 use phalanx_isa::{Expr, ExprOp, Param, ParamKind, Span, Type};
@@ -123,7 +123,8 @@ impl<'a> Parser<'a> {
             Err(e) => e,
         };
         match error {
-            NumberError::Range { low, high } => {
+            NumberError::Range => {
+                let (low, high) = range(ty);
                 let mut help = format!("{ty} holds {low} to {high}");
                 if let (Value::Int(v), true) = (value, ty.is_int()) {
                     let wrapped = v - (1i128 << ty.bits());

@@ -281,13 +281,13 @@ impl<'a> Parser<'a> {
             ".loc" => return self.loc_directive(),
             ".body" => return self.body_place(&mut k.funcs[func]),
             ".label" => {
-                let name = self.string()?;
+                let name = self.remark()?;
                 let f = &mut k.funcs[func];
                 f.stored.push((f.insts.len() as u32, name));
             }
             ".name" => {
                 let p = self.plain_number()?;
-                let name = self.string()?;
+                let name = self.remark()?;
                 let f = &mut k.funcs[func];
                 f.mention(p, span);
                 if let Some(slot) = f.slot(p) {
@@ -315,6 +315,17 @@ impl<'a> Parser<'a> {
             }
         }
         self.done()
+    }
+
+    /// A name that is stored but never looked up.
+    fn remark(&mut self) -> Res<String> {
+        let span = self.here();
+        let name = self.string()?;
+        if name.len() > limits::NAME_BYTES {
+            self.report(codes::LIMIT, span, format!("a name is longer than {} bytes", limits::NAME_BYTES));
+            return Err(Failed);
+        }
+        Ok(name)
     }
 
     /// `r5` or `p3`.
@@ -400,7 +411,12 @@ impl<'a> Parser<'a> {
             let Some(slot) = f.slot(p) else { return Err(Failed) };
             if slot.declared {
                 let first = slot.span;
-                self.duplicate("the register", span, first);
+                let shown = match p {
+                    Plain::Pred(n) => format!("p{n}"),
+                    Plain::Reg(n) => format!("r{n}"),
+                    Plain::Invalid => String::new(),
+                };
+                self.duplicate(&shown, span, first);
                 return Err(Failed);
             }
             slot.used = true;

@@ -40,7 +40,11 @@ impl<'a> Parser<'a> {
                 }
                 (T::Dir, ".file") => {
                     self.at += 1;
+                    let span = self.here();
                     if let Ok(name) = self.string() {
+                        if name.len() >= limits::NAME_BYTES * 8 {
+                            self.report(codes::LIMIT, span, "the name of the file is too long");
+                        }
                         self.source = Some(name);
                         self.place.fixed = true;
                         let _ = self.done();
@@ -169,7 +173,9 @@ impl<'a> Parser<'a> {
         // Sizes of packed parameters may name parameters that follow.
         let mut sizes: Vec<(usize, usize)> = Vec::new();
         while !self.eat(T::P(b')')) {
+            let from = self.at;
             if self.param(k, &mut sizes).is_err() {
+                self.at = from;
                 self.skip_param();
             }
             if !self.eat(T::P(b',')) && self.peek() != T::P(b')') {
@@ -235,7 +241,7 @@ impl<'a> Parser<'a> {
         }
         let first = self.toks[from].span();
         let loc = self.take_loc(first);
-        let kind = self.param_kind(access, &name, number, sizes);
+        let kind = self.param_kind(access, &name, (number, &k.names), sizes);
         let meaning = if kind.is_ok() { Meaning::Param(number as u16) } else { Meaning::Poison };
         let mut names = std::mem::take(&mut k.names);
         let declared = self.declare(&mut names, name.clone(), Symbol { meaning, span });
@@ -251,7 +257,7 @@ impl<'a> Parser<'a> {
         &mut self,
         access: Option<Access>,
         name: &str,
-        number: usize,
+        (number, names): (usize, &Names<'a>),
         sizes: &mut Vec<(usize, usize)>,
     ) -> Res<ParamKind> {
         self.need(T::P(b':'), "`:` and a type")?;
@@ -305,7 +311,7 @@ impl<'a> Parser<'a> {
         let mut count = None;
         if self.eat(T::P(b'[')) {
             let from = self.at;
-            let n = self.module_integer()?;
+            let n = self.header_integer(names)?;
             let span = self.since(from);
             self.need(T::P(b']'), "`]`")?;
             match u32::try_from(n) {
@@ -320,11 +326,11 @@ impl<'a> Parser<'a> {
         Ok(ParamKind::Buffer { elem, access, count })
     }
 
-    /// An integer made of constants of the module.
-    fn module_integer(&mut self) -> Res<i128> {
+    /// An integer made of constants, in a kernel's header.
+    fn header_integer(&mut self, names: &Names<'a>) -> Res<i128> {
         let none = Names::new();
         let consts = std::mem::take(&mut self.consts);
-        let n = self.integer(Scope { names: [&consts, &none, &none], params: None });
+        let n = self.integer(Scope { names: [names, &consts, &none], params: None });
         self.consts = consts;
         n
     }
@@ -359,7 +365,7 @@ impl<'a> Parser<'a> {
         let mut dims = [1; 3];
         for (i, dim) in dims.iter_mut().enumerate() {
             let from = self.at;
-            let n = self.module_integer()?;
+            let n = self.header_integer(&k.names)?;
             let span = self.since(from);
             match u32::try_from(n) {
                 Ok(n) => *dim = n,

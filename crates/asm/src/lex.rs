@@ -217,7 +217,11 @@ impl Lexer<'_, '_> {
                 good = rest[n..n + exponent].iter().any(u8::is_ascii_digit);
                 n += exponent;
             }
-            let tail = run(n);
+            // All of `1.2.3` and `12monkeys` is one mistake.
+            let mut tail = run(n);
+            while rest.get(n + tail) == Some(&b'.') && rest.get(n + tail + 1).is_some_and(|b| is_word(*b)) {
+                tail += 1 + run(n + tail + 1);
+            }
             n += tail;
             valid = good && tail == 0;
         }

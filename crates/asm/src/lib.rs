@@ -9,19 +9,28 @@
 #![forbid(unsafe_code)]
 
 mod codes;
+mod disasm;
 mod expr;
 mod func;
 mod inst;
 mod kernel;
 mod lex;
 mod map;
+mod names;
 mod number;
+mod operand;
 mod parse;
+#[cfg(feature = "render")]
+mod render;
 mod report;
 mod syntax;
 
 pub use codes::CODES;
+pub use disasm::{DisasmError, disassemble};
 pub use map::{SourceMap, span_in_module};
+
+#[cfg(feature = "render")]
+pub use render::{render, render_all};
 
 use parse::{Names, Parser, Place};
 use phalanx_isa::{Diagnostic, Module, Span, limits};

@@ -22,8 +22,8 @@ pub(crate) enum Value<'a> {
 /// Why a number cannot have a type.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum NumberError {
-    /// The allowed values.
-    Range { low: String, high: String },
+    /// Beyond the type's values, see [`range`].
+    Range,
     /// An integer was needed.
     NotInteger,
     /// Raw bits of another width; the hexadecimal digits needed.
@@ -40,6 +40,32 @@ pub(crate) fn canonical_nan(ty: Type) -> u64 {
         Type::F32 => 0x7fc0_0000,
         _ => 0x7ff8_0000_0000_0000,
     }
+}
+
+/// The bits of infinity of a float type.
+fn infinity(ty: Type) -> u64 {
+    match ty {
+        Type::F16 => 0x7c00,
+        Type::Bf16 => 0x7f80,
+        Type::F32 => 0x7f80_0000,
+        _ => 0x7ff0_0000_0000_0000,
+    }
+}
+
+/// The least and greatest number of a type, as text.
+pub(crate) fn range(ty: Type) -> (String, String) {
+    let ones = u64::MAX >> (64 - ty.bits());
+    let (low, high) = match ty.class() {
+        Class::Float => ((infinity(ty) - 1) | (ones ^ (ones >> 1)), infinity(ty) - 1),
+        Class::Sint => (ones ^ (ones >> 1), ones >> 1),
+        Class::Uint | Class::Pred => (0, ones),
+    };
+    // The shortest text of an f16 is too short for a limit: 65500 for 65504.
+    let text = |bits| match ty {
+        Type::F16 | Type::Bf16 => format!("{:?}", float_value(bits, ty) as f32),
+        _ => text_of(bits, ty),
+    };
+    (text(low), text(high))
 }
 
 /// A literal's value; the lexer has checked its form.
@@ -122,14 +148,13 @@ impl Value<'_> {
     }
 
     fn int_bits(self, low: i128, high: i128, width: u32) -> Result<u64, NumberError> {
-        let range = || NumberError::Range { low: low.to_string(), high: high.to_string() };
         let v = match self {
             Value::Bits { .. } => return Err(NumberError::BitsForInteger),
-            Value::Text { int: true, .. } => return Err(range()),
+            Value::Text { int: true, .. } => return Err(NumberError::Range),
             _ => self.as_int().ok_or(NumberError::NotInteger)?,
         };
         if v < low || v > high {
-            return Err(range());
+            return Err(NumberError::Range);
         }
         Ok(v as u64 & (u64::MAX >> (64 - width)))
     }
@@ -163,15 +188,8 @@ impl Value<'_> {
                 magnitude | u64::from(near.is_sign_negative()) << 15
             }
         };
-        let infinity = match ty {
-            Type::F16 => 0x7c00,
-            Type::Bf16 => 0x7f80,
-            Type::F32 => 0x7f80_0000,
-            _ => 0x7ff0_0000_0000_0000,
-        };
-        if bits & (u64::MAX >> (65 - ty.bits())) == infinity && !written_infinite {
-            let high = text_of(infinity - 1, ty);
-            return Err(NumberError::Range { low: format!("-{high}"), high });
+        if bits & (u64::MAX >> (65 - ty.bits())) == infinity(ty) && !written_infinite {
+            return Err(NumberError::Range);
         }
         Ok(bits)
     }

@@ -56,7 +56,13 @@ pub(crate) fn closest<'n>(name: &str, candidates: impl Iterator<Item = &'n str>)
     if len > 64 {
         return None;
     }
-    let limit = (len / 3).max(1);
+    let limit = match len {
+        // Any other letter is as close as the right one.
+        0..=1 => return None,
+        2..=3 => 1,
+        4..=8 => 2,
+        n => n / 3,
+    };
     let mut best: Option<(usize, &str)> = None;
     for c in candidates {
         // The distance is at least the difference of lengths.
