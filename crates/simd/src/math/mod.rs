@@ -3,11 +3,38 @@
 //! [`single`] holds them for `f32`, [`double`] for `f64`. Each is a fixed sequence of correctly rounded operations (`+ - * /`,
 //! fused multiply-add, square root), integer operations on the bits, and selects; so it gives the same bits on every machine and
 //! in every vector width. The functions are branch-free, except that `sin`, `cos` and `tan` leave the fast sequence above
-//! [`FAST_TRIG_LIMIT`]; `*_fast` and [`single::sin_needs_wide`] and its kin split the two.
+//! [`FAST_TRIG_LIMIT`]; `*_fast` and [`single::sin_needs_wide`] and its kin split the two. The polynomials' coefficients are
+//! derived by `tools/derive_coefficients.py`; `tools/check_vectorised.py` checks that loops over lanes become packed code.
+//!
+//! Where a machine has no fused multiply-add instruction, `mul_add` and `floor` are calls to the runtime's versions; these are
+//! correctly rounded, so that costs time and changes no bit.
+//!
+//! # Measured errors
+//!
+//! In units in the last place of the true result. `f32`: over all 2^32 inputs, by the example `prove_math` (for `sin`, `cos` and
+//! `tan` over every 31st input, `--sample 31`); `f64`: over the vectors of `tests/data/f64_vectors.csv`, which hold the arguments
+//! closest to a multiple of pi/2, by `cargo test -p phalanx-simd --test accuracy -- --nocapture`.
+//!
+//! | function | `f32` | bound | `f64` | bound |
+//! |---|---|---|---|---|
+//! | `exp` | 1.02 | 2 | 0.70 | 4 |
+//! | `exp2` | 0.86 | 2 | 0.83 | 4 |
+//! | `log` | 0.90 | 2 | 0.50 | 4 |
+//! | `log2` | 1.10 | 2 | 0.50 | 4 |
+//! | `log10` | 0.96 | 2 | 0.50 | 4 |
+//! | `rsqrt` | 1.50 | 2 | 1.45 | 4 |
+//! | `rcp`, `sqrt` | 0.50 | 0.5 | 0.50 | 0.5 |
+//! | `sin`, `cos` | 0.51 | 2 | 0.62 | 4 |
+//! | `tan` | 0.51 | 2 | 1.38 | 4 |
+//! | `tanh` | 1.00 | 2 | 2.41 | 4 |
+//! | `sigmoid` | 1.01 | 2 | 0.84 | 4 |
+//! | `erf` | 1.15 | 2 | 0.71 | 4 |
+//! | `pow` (200 000 pairs in `f32`) | 0.51 | 4 | 0.73 | 4 |
+//!
+//! # Special values
 //!
 //! A NaN result is always the one NaN of its type, `0x7fc0_0000` or `0x7ff8_0000_0000_0000`. Special values follow C99 annex F.
 
-// Public items are documented; the constants are crate-internal and come with their meaning.
 mod coefficients;
 pub mod double;
 mod reduce;
