@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# The executor without threads: it must not depend on rayon, and must pass the same tests. --full: in release form too.
+source "$(dirname "$0")/../lib.sh"
+packages=(-p phalanx-exec -p phalanx)
+
+say "no rayon without the default features"
+tree=$(cargo tree "${packages[@]}" --no-default-features -e normal --prefix none --locked)
+grep -q '^phalanx-exec ' <<<"$tree" # the list must have been read at all
+if grep '^rayon' <<<"$tree"; then
+    echo "the sequential build still depends on rayon" >&2
+    exit 1
+fi
+run cargo build "${packages[@]}" --no-default-features --locked
+run cargo test "${packages[@]}" --no-default-features --locked
+if ((full)); then
+    run cargo test --release "${packages[@]}" --no-default-features --locked
+fi
