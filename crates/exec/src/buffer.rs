@@ -18,8 +18,8 @@ pub type ExternalBytes = Arc<dyn AsRef<[u8]> + Send + Sync>;
 pub(crate) enum Storage {
     /// Owned, aligned, writable.
     Owned(Vec<Line>),
-    /// The caller's, read only.
-    External(ExternalBytes),
+    /// The caller's, read only: its bytes, taken once (an owner could answer otherwise the next time), and the owner.
+    External(&'static [u8], #[allow(dead_code, reason = "held to keep the bytes alive")] ExternalBytes),
     /// Freed: every use of a handle is refused.
     Freed,
     /// An intermediate of a launch sequence: it has a size, and memory only inside the sequence's arena.
@@ -31,14 +31,14 @@ impl Storage {
     pub(crate) fn as_ptr(&self) -> *const u8 {
         match self {
             Storage::Owned(lines) => lines.as_ptr().cast(),
-            Storage::External(bytes) => (**bytes).as_ref().as_ptr(),
+            Storage::External(bytes, _) => bytes.as_ptr(),
             Storage::Freed | Storage::Planned => std::ptr::null(),
         }
     }
     /// Why there is no memory to use, where there is none.
     pub(crate) fn check(&self) -> Result<(), BufferError> {
         match self {
-            Storage::Owned(_) | Storage::External(_) => Ok(()),
+            Storage::Owned(_) | Storage::External(..) => Ok(()),
             Storage::Freed => Err(BufferError::Stale),
             Storage::Planned => Err(BufferError::Planned),
         }
@@ -117,7 +117,7 @@ impl std::fmt::Debug for Buffer {
 
 impl Buffer {
     fn new(owner: u64, bytes: u64, storage: Storage) -> Buffer {
-        let external = matches!(storage, Storage::External(_));
+        let external = matches!(storage, Storage::External(..));
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         Buffer(Arc::new(Allocation { id, owner, bytes, external, storage: RwLock::new(storage) }))
     }
@@ -147,8 +147,11 @@ impl Buffer {
 
     /// Binds the caller's memory without a copy, read only, and keeps its owner alive.
     pub fn external(owner: u64, bytes: ExternalBytes) -> Buffer {
-        let len = (*bytes).as_ref().len() as u64;
-        Buffer::new(owner, len, Storage::External(bytes))
+        let slice: &[u8] = (*bytes).as_ref();
+        // SAFETY: the slice is borrowed from the owner, which the storage keeps beside it: while an `Arc` of it exists nobody has
+        // it mutably, so the borrow may last as long. The storage gives the slice out only for accesses under its guard.
+        let slice = unsafe { std::mem::transmute::<&[u8], &'static [u8]>(slice) };
+        Buffer::new(owner, slice.len() as u64, Storage::External(slice, bytes))
     }
 
     /// A handle with a size and without memory, to be replaced by a part of an arena.

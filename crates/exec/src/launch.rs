@@ -43,6 +43,29 @@ impl LaunchConfig {
     }
 }
 
+/// What the caller says of a launch's shape; the kernel's declarations give the rest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LaunchShape {
+    /// Blocks in x, y, z; `None`: as the kernel declares.
+    pub grid: Option<[u32; 3]>,
+    /// Lanes of a block in x, y, z; `None`: as the kernel declares. Where both say it, they must agree.
+    pub block: Option<[u32; 3]>,
+    /// Elements of the kernel's unsized shared array, where it declares one.
+    pub shared_len: u64,
+}
+
+impl From<LaunchConfig> for LaunchShape {
+    fn from(c: LaunchConfig) -> LaunchShape {
+        LaunchShape { grid: Some(c.grid), block: Some(c.block), shared_len: c.shared_len }
+    }
+}
+
+impl From<Option<LaunchConfig>> for LaunchShape {
+    fn from(c: Option<LaunchConfig>) -> LaunchShape {
+        c.map_or(LaunchShape::default(), LaunchShape::from)
+    }
+}
+
 /// Stops launches from another thread, or at a time.
 #[derive(Clone, Debug, Default)]
 pub struct CancelToken(Arc<CancelState>);
@@ -281,7 +304,7 @@ pub struct Bound {
     program: Verified,
     kernel_index: usize,
     args: Vec<ArgValue>,
-    given: Option<LaunchConfig>,
+    given: LaunchShape,
     config: LaunchConfig,
 }
 
@@ -357,7 +380,7 @@ fn describe_value(value: &ArgValue) -> String {
 
 impl Bound {
     /// Checks values against a kernel's parameters and works out the launch's shape. `owner` is the device whose buffers are
-    /// accepted. Where the kernel declares its block or grid, `config` may be `None` or must agree with the block.
+    /// accepted. What `shape` leaves open, the kernel must declare.
     ///
     /// # Errors
     /// Everything that is wrong with the bindings or the shape; nothing has run.
@@ -366,7 +389,7 @@ impl Bound {
         program: &Verified,
         kernel_index: usize,
         args: Vec<ArgValue>,
-        config: Option<LaunchConfig>,
+        shape: impl Into<LaunchShape>,
     ) -> Result<Bound, LaunchError> {
         let kernel = &program.module().kernels[kernel_index];
         if let Some(missing) = kernel.params.get(args.len()) {
@@ -381,8 +404,8 @@ impl Bound {
         }
         check_aliasing(kernel, &args)?;
         let unshaped = LaunchConfig::new([0; 3], [0; 3]);
-        let mut bound =
-            Bound { owner, program: program.clone(), kernel_index, args, given: config, config: unshaped };
+        let (program, given) = (program.clone(), shape.into());
+        let mut bound = Bound { owner, program, kernel_index, args, given, config: unshaped };
         bound.config = bound.check_shape()?;
         Ok(bound)
     }
@@ -681,13 +704,9 @@ fn evaluate(kernel: &Kernel, args: &[ArgValue], e: &Expr) -> Result<u64, LaunchE
 }
 
 /// The grid and block of a launch: declared by the kernel, given by the caller, or both where they agree.
-fn shape(
-    kernel: &Kernel,
-    args: &[ArgValue],
-    given: Option<LaunchConfig>,
-) -> Result<LaunchConfig, LaunchError> {
+fn shape(kernel: &Kernel, args: &[ArgValue], given: LaunchShape) -> Result<LaunchConfig, LaunchError> {
     let refuse = |what: String| LaunchError::Config { kernel: kernel.name.clone(), what };
-    let block = match (kernel.block, given.map(|c| c.block)) {
+    let block = match (kernel.block, given.block) {
         (Some(b), None) => b,
         (Some(b), Some(g)) if b == g => b,
         (Some(b), Some(g)) => {
@@ -696,8 +715,8 @@ fn shape(
         (None, Some(g)) => g,
         (None, None) => return Err(refuse("it declares no block size: give one with the launch".into())),
     };
-    let grid = match (given, &kernel.grid) {
-        (Some(c), _) => c.grid,
+    let grid = match (given.grid, &kernel.grid) {
+        (Some(g), _) => g,
         (None, Some(declared)) => {
             let mut grid = [0u32; 3];
             for (g, e) in grid.iter_mut().zip(declared) {
@@ -720,7 +739,7 @@ fn shape(
     if blocks.and_then(|b| b.checked_mul(lanes.into())).is_none_or(|n| n >= 1 << 62) {
         return Err(refuse(format!("grid {grid:?} has too many blocks")));
     }
-    let shared_len = given.map_or(0, |c| c.shared_len);
+    let shared_len = given.shared_len;
     let unsized_array = kernel.shared.iter().find(|a| a.len.is_none());
     if unsized_array.is_none() && shared_len > 0 {
         return Err(refuse("the launch gives a shared length, but no shared array is unsized".into()));
