@@ -10,7 +10,7 @@ pub const ALIGN_BYTES: usize = 64;
 
 #[repr(C, align(64))]
 #[derive(Clone, Copy)]
-struct Line([u8; ALIGN_BYTES]);
+pub(crate) struct Line([u8; ALIGN_BYTES]);
 
 /// Host memory that is bound without a copy; the owner stays alive as long as a handle does.
 pub type ExternalBytes = Arc<dyn AsRef<[u8]> + Send + Sync>;
@@ -252,7 +252,7 @@ impl BufferView {
     /// Checks range and alignment against the allocation.
     pub(crate) fn check(&self) -> Result<(), BufferError> {
         let size = self.elem.bytes().max(1) as u64;
-        if self.offset % size != 0 {
+        if !self.offset.is_multiple_of(size) {
             return Err(BufferError::Misaligned { offset: self.offset, size });
         }
         let bytes = self.len.checked_mul(size).ok_or(BufferError::OutOfRange {

@@ -8,12 +8,12 @@ use crate::trap::{LaneTrap, Trap};
 use crate::view::View;
 use crate::workers::{FloatMode, Workers};
 use parking_lot::{RwLockReadGuard, RwLockWriteGuard};
-use phalanx_isa::{Access, Expr, Kernel, Param, ParamKind, Special, Type, limits};
+use phalanx_isa::{Access, Base, Expr, Kernel, Param, ParamKind, Special, Type, limits};
 use phalanx_kernels::PackedWeights;
 use phalanx_verify::Verified;
 use std::borrow::Borrow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Instant;
 
 /// How many blocks of how many lanes.
@@ -188,6 +188,8 @@ pub struct Launch<'a> {
     pub pool: LaunchPool,
     /// Output boxes of native operations.
     pub claims: Claims,
+    /// What `fence` updates: an atomic update orders as a fence would, and race detectors understand it.
+    pub fence: AtomicU32,
 }
 
 impl<'a> Launch<'a> {
@@ -450,6 +452,7 @@ impl Bound {
     fn check_shape(&self) -> Result<LaunchConfig, LaunchError> {
         let config = shape(self.kernel(), &self.args, self.given)?;
         check_special_widths(&self.program, self.kernel_index, &config)?;
+        check_lengths(&self.program, self.kernel_index, &self.args, &config)?;
         self.check_packed()?;
         Ok(config)
     }
@@ -552,6 +555,7 @@ impl Bound {
             workers,
             pool: LaunchPool::new(options.pool_limit_bytes),
             claims: Claims::default(),
+            fence: AtomicU32::new(0),
         };
         let _float_mode = FloatMode::nearest_with_denormals();
         let result = prepared.run(&launch).and_then(|()| launch.claims.check());
@@ -641,7 +645,7 @@ impl<'a> Locks<'a> {
         let writable = writes && matches!(guard, Guard::Write(_));
         let first = address.wrapping_add(v.offset as usize);
         let size = v.elem.bytes().max(1);
-        if first as usize % size != 0 {
+        if !(first as usize).is_multiple_of(size) {
             return Err(BufferError::Misaligned { offset: first as u64 % 64, size: size as u64 });
         }
         // SAFETY: range checked by `BufferView::check` at binding against the allocation's fixed size, alignment just above;
@@ -790,6 +794,35 @@ fn check_special_widths(
                 what: format!(
                     "it reads %{special} as {ty}, but this launch needs values up to {count}: read it as u64"
                 ),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a launch in which a length that the kernel reads as a narrower type would not fit it.
+fn check_lengths(
+    program: &Verified,
+    kernel_index: usize,
+    args: &[ArgValue],
+    config: &LaunchConfig,
+) -> Result<(), LaunchError> {
+    let kernel = &program.module().kernels[kernel_index];
+    for (base, ty) in &program.analysis(kernel_index).lengths {
+        let len = match base {
+            Base::Param(p) => match args.get(*p as usize) {
+                Some(ArgValue::Buffer(v)) => v.len,
+                _ => 0,
+            },
+            Base::Shared(a) => kernel.shared[*a as usize].len.unwrap_or(config.shared_len),
+            Base::Private(a) => kernel.private[*a as usize].len.unwrap_or(0),
+        };
+        let signed = matches!(ty.class(), phalanx_isa::Class::Sint);
+        if len > u64::MAX >> (64 - ty.bits() + u32::from(signed)) {
+            let name = crate::trap::base_name(kernel, *base);
+            return Err(LaunchError::Config {
+                kernel: kernel.name.clone(),
+                what: format!("it reads the length of `{name}` as {ty}, but it is {len}: read it as u64"),
             });
         }
     }

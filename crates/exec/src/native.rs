@@ -98,7 +98,10 @@ impl Claims {
         boxes.sort_by_key(|b| (b.param, b.which, b.first));
         let mut found: Option<(Site, Site)> = None;
         for (i, a) in boxes.iter().enumerate() {
-            for b in boxes[i + 1..].iter().take_while(|b| (b.param, b.which) == (a.param, a.which) && b.first < a.end()) {
+            for b in boxes[i + 1..]
+                .iter()
+                .take_while(|b| (b.param, b.which) == (a.param, a.which) && b.first < a.end())
+            {
                 if a.site.block != b.site.block && a.overlaps(b) {
                     let pair = if a.site.block < b.site.block { (a.site, b.site) } else { (b.site, a.site) };
                     if found.is_none_or(|f| (pair.1.block, pair.0.block) < (f.1.block, f.0.block)) {
@@ -109,7 +112,9 @@ impl Claims {
         }
         match found {
             None => Ok(()),
-            Some((low, high)) => Err(high.trap(TrapKind::Overlap, format!("block {} wrote there too", low.block))),
+            Some((low, high)) => {
+                Err(high.trap(TrapKind::Overlap, format!("block {} wrote there too", low.block)))
+            }
         }
     }
 }
@@ -138,12 +143,14 @@ pub fn matmul_t2(launch: &Launch<'_>, op: &MatmulT2, site: Site) -> Result<(), L
     }
     let find = |(param, which, first): (u16, u64, u64), stride: u64, width: u64, name: &str| {
         let view = launch.view(param, which);
-        let view = view.ok_or_else(|| site.trap(TrapKind::OutOfBounds, format!("buffer {which} of `{name}`")))?;
+        let view =
+            view.ok_or_else(|| site.trap(TrapKind::OutOfBounds, format!("buffer {which} of `{name}`")))?;
         let end = (m - 1).checked_mul(stride).and_then(|e| e.checked_add(width)?.checked_add(first));
         match end {
             Some(end) if end <= view.len() => Ok(view),
             _ => {
-                let text = format!("`{name}`: {m} rows of {width} at {first}, stride {stride}, of {}", view.len());
+                let text =
+                    format!("`{name}`: {m} rows of {width} at {first}, stride {stride}, of {}", view.len());
                 Err(site.trap(TrapKind::OutOfBounds, text))
             }
         }

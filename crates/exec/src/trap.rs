@@ -69,7 +69,8 @@ pub struct Trap {
 impl Trap {
     /// Adds names and places to a trap found while running `kernel` of `module` over `grid`.
     pub fn describe(lane_trap: LaneTrap, module: &Module, kernel: &Kernel, grid: [u32; 3]) -> Trap {
-        let inst = kernel.funcs.get(lane_trap.func as usize).and_then(|f| f.code.get(lane_trap.inst as usize));
+        let inst =
+            kernel.funcs.get(lane_trap.func as usize).and_then(|f| f.code.get(lane_trap.inst as usize));
         let b = lane_trap.block;
         let (gx, gy) = (u64::from(grid[0].max(1)), u64::from(grid[1].max(1)));
         let detail = match &lane_trap.detail {

@@ -75,7 +75,7 @@ impl<'a> View<'a> {
     /// `ptr` must be aligned to the element size and valid for `len` elements for `'a`. With `writable`, all other access to the
     /// memory during `'a` goes through views of the same element size; without, nobody writes it during `'a`.
     pub(crate) unsafe fn new(ptr: *mut u8, len: u64, elem: Type, writable: bool) -> View<'a> {
-        debug_assert!(ptr as usize % elem.bytes().max(1) == 0);
+        debug_assert!((ptr as usize).is_multiple_of(elem.bytes().max(1)));
         View { ptr, len, elem, writable, _life: PhantomData }
     }
 
@@ -170,6 +170,7 @@ impl<'a> View<'a> {
     /// Loads 32 consecutive elements from `first` as plain values where nobody writes the buffer, else one relaxed atomic
     /// load each. The caller has checked that `first + 32 <= len` and that `T` has the element's size.
     #[inline(always)]
+    #[allow(dead_code, reason = "the lockstep executor's")]
     pub(crate) fn load32<T: Elem>(&self, first: u64, out: &mut [T; 32]) {
         debug_assert!(first + 32 <= self.len && size_of::<T>() == self.elem.bytes());
         if let Some(all) = self.read_only::<T>() {
@@ -201,9 +202,11 @@ impl<'a> View<'a> {
                     let v = operand as u32;
                     let signed = self.elem == Type::I32;
                     if self.elem == Type::F32 {
-                        let add = |bits: u32| canonical_f32(f32::from_bits(bits) + f32::from_bits(v)).to_bits();
-                        return (op == Atomic::Add)
-                            .then(|| a.fetch_update(o, load_part(o), |b| Some(add(b))).unwrap_or_else(|b| b).into());
+                        let add =
+                            |bits: u32| canonical_f32(f32::from_bits(bits) + f32::from_bits(v)).to_bits();
+                        return (op == Atomic::Add).then(|| {
+                            a.fetch_update(o, load_part(o), |b| Some(add(b))).unwrap_or_else(|b| b).into()
+                        });
                     }
                     Some(
                         match op {
@@ -214,10 +217,12 @@ impl<'a> View<'a> {
                             Atomic::Xor => a.fetch_xor(v, o),
                             Atomic::Exch => a.swap(v, o),
                             Atomic::Min if signed => {
-                                std::sync::atomic::AtomicI32::from_ptr(a.as_ptr().cast()).fetch_min(v as i32, o) as u32
+                                std::sync::atomic::AtomicI32::from_ptr(a.as_ptr().cast())
+                                    .fetch_min(v as i32, o) as u32
                             }
                             Atomic::Max if signed => {
-                                std::sync::atomic::AtomicI32::from_ptr(a.as_ptr().cast()).fetch_max(v as i32, o) as u32
+                                std::sync::atomic::AtomicI32::from_ptr(a.as_ptr().cast())
+                                    .fetch_max(v as i32, o) as u32
                             }
                             Atomic::Min => a.fetch_min(v, o),
                             Atomic::Max => a.fetch_max(v, o),
@@ -230,9 +235,11 @@ impl<'a> View<'a> {
                     let v = operand;
                     let signed = self.elem == Type::I64;
                     if self.elem == Type::F64 {
-                        let add = |bits: u64| canonical_f64(f64::from_bits(bits) + f64::from_bits(v)).to_bits();
-                        return (op == Atomic::Add)
-                            .then(|| a.fetch_update(o, load_part(o), |b| Some(add(b))).unwrap_or_else(|b| b));
+                        let add =
+                            |bits: u64| canonical_f64(f64::from_bits(bits) + f64::from_bits(v)).to_bits();
+                        return (op == Atomic::Add).then(|| {
+                            a.fetch_update(o, load_part(o), |b| Some(add(b))).unwrap_or_else(|b| b)
+                        });
                     }
                     Some(match op {
                         Atomic::Add => a.fetch_add(v, o),
@@ -241,12 +248,10 @@ impl<'a> View<'a> {
                         Atomic::Or => a.fetch_or(v, o),
                         Atomic::Xor => a.fetch_xor(v, o),
                         Atomic::Exch => a.swap(v, o),
-                        Atomic::Min if signed => {
-                            std::sync::atomic::AtomicI64::from_ptr(a.as_ptr().cast()).fetch_min(v as i64, o) as u64
-                        }
-                        Atomic::Max if signed => {
-                            std::sync::atomic::AtomicI64::from_ptr(a.as_ptr().cast()).fetch_max(v as i64, o) as u64
-                        }
+                        Atomic::Min if signed => std::sync::atomic::AtomicI64::from_ptr(a.as_ptr().cast())
+                            .fetch_min(v as i64, o) as u64,
+                        Atomic::Max if signed => std::sync::atomic::AtomicI64::from_ptr(a.as_ptr().cast())
+                            .fetch_max(v as i64, o) as u64,
                         Atomic::Min => a.fetch_min(v, o),
                         Atomic::Max => a.fetch_max(v, o),
                     })

@@ -63,7 +63,8 @@ mod threaded {
     impl Threads {
         /// Workers for `threads` threads, the caller's included; 0: as many as the machine has, or `RAYON_NUM_THREADS`.
         pub fn new(threads: usize) -> Threads {
-            let from_env = || std::env::var("RAYON_NUM_THREADS").ok()?.parse::<usize>().ok().filter(|n| *n > 0);
+            let from_env =
+                || std::env::var("RAYON_NUM_THREADS").ok()?.parse::<usize>().ok().filter(|n| *n > 0);
             let machine = || std::thread::available_parallelism().map_or(1, |n| n.get());
             let threads = if threads > 0 { threads } else { from_env().unwrap_or_else(machine) };
             Threads { threads, rayon: OnceLock::new(), spin: OnceLock::new() }
@@ -186,10 +187,11 @@ pub(crate) mod spin {
                 }
                 std::hint::spin_loop();
                 rounds = rounds.wrapping_add(1);
-                if rounds % 64 == 0 && idle_since.elapsed() > SPIN {
+                if rounds.is_multiple_of(64) && idle_since.elapsed() > SPIN {
                     let mut guard = self.lock.lock();
                     self.sleepers.fetch_add(1, Ordering::SeqCst);
-                    while self.slot.load(Ordering::SeqCst) >> 32 == seen && !self.stop.load(Ordering::Acquire) {
+                    while self.slot.load(Ordering::SeqCst) >> 32 == seen && !self.stop.load(Ordering::Acquire)
+                    {
                         self.wake.wait(&mut guard);
                     }
                     self.sleepers.fetch_sub(1, Ordering::SeqCst);
@@ -228,7 +230,10 @@ pub(crate) mod spin {
             });
             let start = |i: usize| {
                 let shared = Arc::clone(&shared);
-                std::thread::Builder::new().name(format!("phalanx-spin-{i}")).spawn(move || shared.worker()).ok()
+                std::thread::Builder::new()
+                    .name(format!("phalanx-spin-{i}"))
+                    .spawn(move || shared.worker())
+                    .ok()
             };
             let handles = (0..workers).filter_map(start).collect();
             SpinPool { shared, running: Mutex::new(()), handles }
@@ -252,7 +257,7 @@ pub(crate) mod spin {
             while s.pending.load(Ordering::Acquire) > 0 {
                 std::hint::spin_loop();
                 rounds += 1;
-                if rounds % 4096 == 0 {
+                if rounds.is_multiple_of(4096) {
                     std::thread::yield_now();
                 }
             }
@@ -288,7 +293,10 @@ pub(crate) mod spin {
                     pool.run(n, &|i| {
                         hits[i].fetch_add(1, Ordering::Relaxed);
                     });
-                    assert!(hits.iter().all(|h| h.load(Ordering::Relaxed) == round), "{n} indexes, round {round}");
+                    assert!(
+                        hits.iter().all(|h| h.load(Ordering::Relaxed) == round),
+                        "{n} indexes, round {round}"
+                    );
                 }
             }
         }
@@ -363,7 +371,11 @@ pub(crate) fn run_blocks<S>(
             }
         }
     };
-    if threads == 1 { work(0) } else { launch.workers.run(threads as usize, grain, &work) }
+    if threads == 1 {
+        work(0)
+    } else {
+        launch.workers.run(threads as usize, grain, &work)
+    }
     first.into_inner().map_or(Ok(()), Err)
 }
 

@@ -92,8 +92,8 @@ fn compile(e: &Expr, d: Domain) -> Result<String> {
                     let name = t.path.get_ident().context("trap name")?.to_string();
                     format!("return Err(TrapKind::{})", camel(&name))
                 }
-                ["math", f] if d == Domain::F32 => format!("math::f32::{f}({})", args()?.join(", ")),
-                ["math", f] if d == Domain::F64 => format!("math::f64::{f}({})", args()?.join(", ")),
+                ["math", f] if d == Domain::F32 => format!("math::single::{f}({})", args()?.join(", ")),
+                ["math", f] if d == Domain::F64 => format!("math::double::{f}({})", args()?.join(", ")),
                 ["compare"] => format!("prims::compare(m, {}.partial_cmp(&{}))", args()?[0], args()?[1]),
                 [p] if d == Domain::Int && INT_PRIMS.contains(p) => {
                     format!("prims::{p}(t, {})", args()?.join(", "))
@@ -145,9 +145,9 @@ pub fn emit(isa: &Isa) -> Result<String> {
     o += "/// Evaluates an operation on raw source values (a value's bits in the low end of the u64, unused bits zero; a predicate\n\
           /// is 0 or 1), with types `t` (and `u`, the source type of conversions) and mode words `modes`.\n\
           /// Returns the result's bits, or why the lane traps; `None` for operations that are no pure functions of their operands.\n";
-    o += "#[allow(clippy::nonminimal_bool, clippy::redundant_closure_call, clippy::neg_multiply, clippy::no_effect, clippy::manual_range_contains, reason = \"generated from the spec's formulas, kept as written there\")]\n";
     o += "pub fn eval(op: Op, t: Type, u: Type, modes: [u8; 3], s: &[u64]) -> Option<Result<u64, TrapKind>> {\n";
-    o += "Some(eval_inner(op, t, u, modes, s).transpose()?)\n}\n\n";
+    o += "eval_inner(op, t, u, modes, s).transpose()\n}\n\n";
+    o += "#[allow(unused_parens, clippy::double_parens, clippy::nonminimal_bool, clippy::redundant_closure_call, clippy::neg_multiply, clippy::no_effect, clippy::manual_range_contains, reason = \"generated from the spec's formulas, kept as written there\")]\n";
     o += "fn eval_inner(op: Op, t: Type, u: Type, modes: [u8; 3], s: &[u64]) -> Result<Option<u64>, TrapKind> {\n";
     o += "let m = Cmp::from_code(u16::from(modes[0])).unwrap_or(Cmp::Eq);\n";
     o += "let class = t.class();\nlet double = t == Type::F64;\n";

@@ -9,7 +9,13 @@ use phalanx_simd::math;
 /// Evaluates an operation on raw source values (a value's bits in the low end of the u64, unused bits zero; a predicate
 /// is 0 or 1), with types `t` (and `u`, the source type of conversions) and mode words `modes`.
 /// Returns the result's bits, or why the lane traps; `None` for operations that are no pure functions of their operands.
+pub fn eval(op: Op, t: Type, u: Type, modes: [u8; 3], s: &[u64]) -> Option<Result<u64, TrapKind>> {
+    eval_inner(op, t, u, modes, s).transpose()
+}
+
 #[allow(
+    unused_parens,
+    clippy::double_parens,
     clippy::nonminimal_bool,
     clippy::redundant_closure_call,
     clippy::neg_multiply,
@@ -17,10 +23,6 @@ use phalanx_simd::math;
     clippy::manual_range_contains,
     reason = "generated from the spec's formulas, kept as written there"
 )]
-pub fn eval(op: Op, t: Type, u: Type, modes: [u8; 3], s: &[u64]) -> Option<Result<u64, TrapKind>> {
-    Some(eval_inner(op, t, u, modes, s).transpose()?)
-}
-
 fn eval_inner(op: Op, t: Type, u: Type, modes: [u8; 3], s: &[u64]) -> Result<Option<u64>, TrapKind> {
     let m = Cmp::from_code(u16::from(modes[0])).unwrap_or(Cmp::Eq);
     let class = t.class();
@@ -474,10 +476,10 @@ fn eval_inner(op: Op, t: Type, u: Type, modes: [u8; 3], s: &[u64]) -> Result<Opt
             Class::Float => {
                 if double {
                     let a = f64::from_bits(s[0]);
-                    prims::put_f64(math::f64::sqrt(a))
+                    prims::put_f64(math::double::sqrt(a))
                 } else {
                     let a = prims::get_f32(t, s[0]);
-                    prims::put_f32(t, math::f32::sqrt(a))
+                    prims::put_f32(t, math::single::sqrt(a))
                 }
             }
             _ => return Ok(None),
@@ -486,10 +488,10 @@ fn eval_inner(op: Op, t: Type, u: Type, modes: [u8; 3], s: &[u64]) -> Result<Opt
             Class::Float => {
                 if double {
                     let a = f64::from_bits(s[0]);
-                    prims::put_f64(math::f64::rsqrt(a))
+                    prims::put_f64(math::double::rsqrt(a))
                 } else {
                     let a = prims::get_f32(t, s[0]);
-                    prims::put_f32(t, math::f32::rsqrt(a))
+                    prims::put_f32(t, math::single::rsqrt(a))
                 }
             }
             _ => return Ok(None),
@@ -498,10 +500,10 @@ fn eval_inner(op: Op, t: Type, u: Type, modes: [u8; 3], s: &[u64]) -> Result<Opt
             Class::Float => {
                 if double {
                     let a = f64::from_bits(s[0]);
-                    prims::put_f64(math::f64::rcp(a))
+                    prims::put_f64(math::double::rcp(a))
                 } else {
                     let a = prims::get_f32(t, s[0]);
-                    prims::put_f32(t, math::f32::rcp(a))
+                    prims::put_f32(t, math::single::rcp(a))
                 }
             }
             _ => return Ok(None),
@@ -510,10 +512,10 @@ fn eval_inner(op: Op, t: Type, u: Type, modes: [u8; 3], s: &[u64]) -> Result<Opt
             Class::Float => {
                 if double {
                     let a = f64::from_bits(s[0]);
-                    prims::put_f64(math::f64::exp(a))
+                    prims::put_f64(math::double::exp(a))
                 } else {
                     let a = prims::get_f32(t, s[0]);
-                    prims::put_f32(t, math::f32::exp(a))
+                    prims::put_f32(t, math::single::exp(a))
                 }
             }
             _ => return Ok(None),
@@ -522,10 +524,10 @@ fn eval_inner(op: Op, t: Type, u: Type, modes: [u8; 3], s: &[u64]) -> Result<Opt
             Class::Float => {
                 if double {
                     let a = f64::from_bits(s[0]);
-                    prims::put_f64(math::f64::exp2(a))
+                    prims::put_f64(math::double::exp2(a))
                 } else {
                     let a = prims::get_f32(t, s[0]);
-                    prims::put_f32(t, math::f32::exp2(a))
+                    prims::put_f32(t, math::single::exp2(a))
                 }
             }
             _ => return Ok(None),
@@ -534,10 +536,10 @@ fn eval_inner(op: Op, t: Type, u: Type, modes: [u8; 3], s: &[u64]) -> Result<Opt
             Class::Float => {
                 if double {
                     let a = f64::from_bits(s[0]);
-                    prims::put_f64(math::f64::log(a))
+                    prims::put_f64(math::double::log(a))
                 } else {
                     let a = prims::get_f32(t, s[0]);
-                    prims::put_f32(t, math::f32::log(a))
+                    prims::put_f32(t, math::single::log(a))
                 }
             }
             _ => return Ok(None),
@@ -546,10 +548,10 @@ fn eval_inner(op: Op, t: Type, u: Type, modes: [u8; 3], s: &[u64]) -> Result<Opt
             Class::Float => {
                 if double {
                     let a = f64::from_bits(s[0]);
-                    prims::put_f64(math::f64::log2(a))
+                    prims::put_f64(math::double::log2(a))
                 } else {
                     let a = prims::get_f32(t, s[0]);
-                    prims::put_f32(t, math::f32::log2(a))
+                    prims::put_f32(t, math::single::log2(a))
                 }
             }
             _ => return Ok(None),
@@ -558,10 +560,10 @@ fn eval_inner(op: Op, t: Type, u: Type, modes: [u8; 3], s: &[u64]) -> Result<Opt
             Class::Float => {
                 if double {
                     let a = f64::from_bits(s[0]);
-                    prims::put_f64(math::f64::log10(a))
+                    prims::put_f64(math::double::log10(a))
                 } else {
                     let a = prims::get_f32(t, s[0]);
-                    prims::put_f32(t, math::f32::log10(a))
+                    prims::put_f32(t, math::single::log10(a))
                 }
             }
             _ => return Ok(None),
@@ -571,11 +573,11 @@ fn eval_inner(op: Op, t: Type, u: Type, modes: [u8; 3], s: &[u64]) -> Result<Opt
                 if double {
                     let a = f64::from_bits(s[0]);
                     let b = f64::from_bits(s[1]);
-                    prims::put_f64(math::f64::pow(a, b))
+                    prims::put_f64(math::double::pow(a, b))
                 } else {
                     let a = prims::get_f32(t, s[0]);
                     let b = prims::get_f32(t, s[1]);
-                    prims::put_f32(t, math::f32::pow(a, b))
+                    prims::put_f32(t, math::single::pow(a, b))
                 }
             }
             _ => return Ok(None),
@@ -584,10 +586,10 @@ fn eval_inner(op: Op, t: Type, u: Type, modes: [u8; 3], s: &[u64]) -> Result<Opt
             Class::Float => {
                 if double {
                     let a = f64::from_bits(s[0]);
-                    prims::put_f64(math::f64::sin(a))
+                    prims::put_f64(math::double::sin(a))
                 } else {
                     let a = prims::get_f32(t, s[0]);
-                    prims::put_f32(t, math::f32::sin(a))
+                    prims::put_f32(t, math::single::sin(a))
                 }
             }
             _ => return Ok(None),
@@ -596,10 +598,10 @@ fn eval_inner(op: Op, t: Type, u: Type, modes: [u8; 3], s: &[u64]) -> Result<Opt
             Class::Float => {
                 if double {
                     let a = f64::from_bits(s[0]);
-                    prims::put_f64(math::f64::cos(a))
+                    prims::put_f64(math::double::cos(a))
                 } else {
                     let a = prims::get_f32(t, s[0]);
-                    prims::put_f32(t, math::f32::cos(a))
+                    prims::put_f32(t, math::single::cos(a))
                 }
             }
             _ => return Ok(None),
@@ -608,10 +610,10 @@ fn eval_inner(op: Op, t: Type, u: Type, modes: [u8; 3], s: &[u64]) -> Result<Opt
             Class::Float => {
                 if double {
                     let a = f64::from_bits(s[0]);
-                    prims::put_f64(math::f64::tan(a))
+                    prims::put_f64(math::double::tan(a))
                 } else {
                     let a = prims::get_f32(t, s[0]);
-                    prims::put_f32(t, math::f32::tan(a))
+                    prims::put_f32(t, math::single::tan(a))
                 }
             }
             _ => return Ok(None),
@@ -620,10 +622,10 @@ fn eval_inner(op: Op, t: Type, u: Type, modes: [u8; 3], s: &[u64]) -> Result<Opt
             Class::Float => {
                 if double {
                     let a = f64::from_bits(s[0]);
-                    prims::put_f64(math::f64::tanh(a))
+                    prims::put_f64(math::double::tanh(a))
                 } else {
                     let a = prims::get_f32(t, s[0]);
-                    prims::put_f32(t, math::f32::tanh(a))
+                    prims::put_f32(t, math::single::tanh(a))
                 }
             }
             _ => return Ok(None),
@@ -632,10 +634,10 @@ fn eval_inner(op: Op, t: Type, u: Type, modes: [u8; 3], s: &[u64]) -> Result<Opt
             Class::Float => {
                 if double {
                     let a = f64::from_bits(s[0]);
-                    prims::put_f64(math::f64::sigmoid(a))
+                    prims::put_f64(math::double::sigmoid(a))
                 } else {
                     let a = prims::get_f32(t, s[0]);
-                    prims::put_f32(t, math::f32::sigmoid(a))
+                    prims::put_f32(t, math::single::sigmoid(a))
                 }
             }
             _ => return Ok(None),
@@ -644,10 +646,10 @@ fn eval_inner(op: Op, t: Type, u: Type, modes: [u8; 3], s: &[u64]) -> Result<Opt
             Class::Float => {
                 if double {
                     let a = f64::from_bits(s[0]);
-                    prims::put_f64(math::f64::erf(a))
+                    prims::put_f64(math::double::erf(a))
                 } else {
                     let a = prims::get_f32(t, s[0]);
-                    prims::put_f32(t, math::f32::erf(a))
+                    prims::put_f32(t, math::single::erf(a))
                 }
             }
             _ => return Ok(None),

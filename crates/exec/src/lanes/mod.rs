@@ -1,0 +1,1 @@
+//! The lockstep executor: all lanes of a block together, with SIMD.

@@ -1,0 +1,805 @@
+//! The reference executor on small programs whose results can be told by hand.
+
+mod common;
+
+use common::*;
+use phalanx_exec::reference::Reference;
+use phalanx_exec::*;
+use phalanx_isa::TrapKind;
+
+fn run(text: &str, args: &[ArgValue], config: LaunchConfig) {
+    run_with(&Reference, text, args, config, &RunOptions::default()).unwrap_or_else(|e| panic!("{e}"));
+}
+
+fn trap(text: &str, args: &[ArgValue], config: LaunchConfig) -> Trap {
+    trap_with(&Reference, text, args, config, &RunOptions::default())
+}
+
+/// Every lane stores one u32 computed by `body` (register `v`, at its linear index).
+fn lanes_u32(lanes: u32, head: &str, body: &str) -> Vec<u32> {
+    let text = format!(
+        "kernel k(out y: u32[]) {{\n{head}\nlet v: u32; let l: u32; let p, q: pred\nmov.u32 l, %lane.linear\n{body}\n\
+         st.u32 y[%lane.linear], v\nexit\n}}"
+    );
+    let y = u32s(&vec![0; lanes as usize]);
+    run(&text, std::slice::from_ref(&y), config(1, lanes));
+    read_u32s(&y)
+}
+
+#[test]
+fn vectors_add_over_several_blocks() {
+    let text = "kernel add(in a: f32[], in b: f32[], out y: f32[], n: u32) {
+        let i: u32; let u, v: f32; let out: pred
+            mad.u32 i, %block.x, %block_dim.x, %lane.x
+            set.ge.u32 out, i, n
+        @out exit
+            ld.f32 u, a[i]
+            ld.f32 v, b[i]
+            add.f32 v, u, v
+            st.f32 y[i], v
+            exit
+        }";
+    let n = 100usize;
+    let a: Vec<f32> = (0..n).map(|i| i as f32).collect();
+    let b: Vec<f32> = (0..n).map(|i| 0.5 * i as f32).collect();
+    let y = f32s(&vec![-1.0; n]);
+    run(text, &[f32s(&a), f32s(&b), y.clone(), u32_arg(n as u32 - 1)], config(4, 33));
+    let mut expected: Vec<f32> = (0..n).map(|i| 1.5 * i as f32).collect();
+    expected[n - 1] = -1.0;
+    assert_eq!(read_f32s(&y), expected);
+}
+
+#[test]
+fn special_registers_in_three_dimensions() {
+    let text = "kernel k(out y: u64[]) {
+        let at: u64; let v: u64
+            mov.u64 at, %global.linear
+            mul.u64 v, %lane.z, 10
+            add.u64 v, v, %lane.y
+            mul.u64 v, v, 10
+            add.u64 v, v, %lane.x
+            mul.u64 v, v, 10
+            add.u64 v, v, %block.y
+            mul.u64 v, v, 10
+            add.u64 v, v, %block.x
+            st.u64 y[at], v
+            exit
+        }";
+    let y = u64s(&[0; 72]);
+    run(text, std::slice::from_ref(&y), LaunchConfig::new([3, 2, 1], [3, 2, 2]));
+    let got = read_u64s(&y);
+    for (i, v) in got.iter().enumerate() {
+        let (block, lane) = (i as u64 / 12, i as u64 % 12);
+        let digits = [lane / 6, lane / 3 % 2, lane % 3, block / 3, block % 3];
+        assert_eq!(*v, digits.iter().fold(0, |n, d| n * 10 + d), "element {i}");
+    }
+}
+
+#[test]
+fn divergence_with_calls() {
+    // Collatz steps of the lane number plus one: every lane loops its own number of times and calls in both arms.
+    let text = "kernel k(out y: u32[]) {
+        let n, steps, low: u32; let odd, done: pred
+            add.u32 n, %lane.x, 1
+            mov.u32 steps, 0
+        again:
+            set.eq.u32 done, n, 1
+        @done bra finished
+            and.u32 low, n, 1
+            set.ne.u32 odd, low, 0
+        @odd bra up
+            call (n), halve, (n)
+            bra count
+        up:
+            call (n), triple, (n)
+        count:
+            add.u32 steps, steps, 1
+            bra again
+        finished:
+            st.u32 y[%lane.x], steps
+            exit
+        func halve(a: u32) -> (b: u32) {
+            shr.u32 b, a, 1
+            ret
+        }
+        func triple(a: u32) -> (b: u32) {
+            let t: u32
+            mad.u32 t, a, 3, 1
+            mov.u32 b, t
+            ret
+        }
+        }";
+    let y = u32s(&[0; 40]);
+    run(text, std::slice::from_ref(&y), config(1, 40));
+    let collatz = |mut n: u64| {
+        let mut steps = 0;
+        while n != 1 {
+            n = if n.is_multiple_of(2) { n / 2 } else { 3 * n + 1 };
+            steps += 1;
+        }
+        steps
+    };
+    assert_eq!(read_u32s(&y), (1..=40).map(collatz).collect::<Vec<u32>>());
+}
+
+#[test]
+fn barriers_order_shared_memory() {
+    let text = "kernel k(in x: u32[], out y: u32[]) {
+        shared part: u32[64]
+        let l, half, a, b, at: u32; let low, more, first: pred
+            mov.u32 l, %lane.linear
+            ld.u32 a, x[%global.linear]
+            st.shared.u32 part[l], a
+            mov.u32 half, 32
+        again:
+            bar.sync
+            set.lt.u32 low, l, half
+        @!low bra skip
+            add.u32 at, l, half
+            ld.shared.u32 a, part[l]
+            ld.shared.u32 b, part[at]
+            add.u32 a, a, b
+            st.shared.u32 part[l], a
+        skip:
+            shr.u32 half, half, 1
+            set.ne.u32 more, half, 0
+        @more bra again
+            bar.sync
+            set.eq.u32 first, l, 0
+            ld.shared.u32 a, part[0]
+        @first st.u32 y[%block.x], a
+            exit
+        }";
+    let x: Vec<u32> = (0..192).map(|i| i * i).collect();
+    let y = u32s(&[0; 3]);
+    run(text, &[u32s(&x), y.clone()], config(3, 64));
+    let sums: Vec<u32> = x.chunks(64).map(|c| c.iter().sum()).collect();
+    assert_eq!(read_u32s(&y), sums);
+}
+
+#[test]
+fn shared_memory_starts_as_zero_in_every_block_and_may_be_sized_by_the_launch() {
+    let text = "kernel k(out y: u32[]) {
+        shared few: u8[3]
+        shared many: u16[]
+        let v, n: u32; let a: u8; let b: u16
+            ld.shared.u8 a, few[2]
+            ld.shared.u16 b, many[%lane.x]
+            cvt.wrap.u32.u8 v, a
+            cvt.wrap.u32.u16 n, b
+            add.u32 v, v, n
+            len.u32 n, many
+            add.u32 v, v, n
+            st.u32 y[%global.linear], v
+            st.shared.u8 few[2], 7
+            st.shared.u16 many[%lane.x], 9
+            exit
+        }";
+    let y = u32s(&[0; 2]);
+    run(text, std::slice::from_ref(&y), config(2, 1).with_shared(5));
+    assert_eq!(read_u32s(&y), [5, 5]);
+}
+
+#[test]
+fn a_barrier_that_lanes_miss_names_them() {
+    let text = "kernel k(out y: u32[], n: u32) {
+        let p: pred
+            set.ge.u32 p, %lane.x, n
+        @p  exit
+            bar.sync
+            st.u32 y[%lane.x], 1
+            exit
+        }";
+    let y = u32s(&[0; 40]);
+    let t = trap(text, &[y.clone(), u32_arg(38)], config(2, 40));
+    assert_eq!(place(&t), (TrapKind::Sync, 0, 0, 5));
+    assert_eq!(t.lane_trap.detail, TrapDetail::Missing { lanes: vec![38, 39], count: 2 });
+    assert!(t.to_string().contains("missing lanes 38, 39"), "{t}");
+    let t = trap(text, &[y, u32_arg(3)], config(1, 40));
+    assert_eq!(t.lane_trap.detail, TrapDetail::Missing { lanes: (3..11).collect(), count: 37 });
+}
+
+#[test]
+fn lanes_at_different_barriers_or_rounds_do_not_meet() {
+    let arms = "kernel k(m: u32) {
+        let p: pred
+            set.lt.u32 p, %lane.x, m
+        @p  bra other
+            bar.sync
+            exit
+        other:
+            bar.sync
+            exit
+        }";
+    run(arms, &[u32_arg(0)], config(1, 4));
+    run(arms, &[u32_arg(4)], config(1, 4));
+    let t = trap(arms, &[u32_arg(3)], config(1, 4));
+    assert_eq!(place(&t), (TrapKind::Sync, 0, 0, 8));
+    assert_eq!(t.lane_trap.detail, TrapDetail::Missing { lanes: vec![3], count: 1 });
+
+    // Lane 0 skips the barrier in the first round and comes to it in the second: not the round in which the others wait.
+    let rounds = "kernel k(out y: u32[]) {
+        let n: u32; let p, q: pred
+            set.eq.u32 p, %lane.x, 0
+            mov.u32 n, 2
+        again:
+            set.eq.u32 q, n, 2
+            and.pred q, q, p
+        @q  bra skip
+            bar.sync
+        skip:
+            loop.u32 n, again
+            exit
+        }";
+    let t = trap(rounds, &[u32s(&[0])], config(1, 3));
+    assert_eq!(place(&t), (TrapKind::Sync, 0, 0, 9));
+    assert_eq!(t.lane_trap.detail, TrapDetail::Missing { lanes: vec![1, 2], count: 2 });
+}
+
+#[test]
+fn a_guarded_barrier_is_missed_where_the_guard_is_false() {
+    let text = "kernel k(m: u32) {
+        let p: pred
+            set.lt.u32 p, %lane.x, m
+        @p  bar.sync
+            exit
+        }";
+    run(text, &[u32_arg(4)], config(1, 4));
+    run(text, &[u32_arg(0)], config(1, 4));
+    let t = trap(text, &[u32_arg(1)], config(1, 4));
+    assert_eq!(place(&t), (TrapKind::Sync, 0, 0, 4));
+    assert_eq!(t.lane_trap.detail, TrapDetail::Missing { lanes: vec![1, 2, 3], count: 3 });
+}
+
+#[test]
+fn collectives_in_a_function_belong_to_its_call() {
+    let text = "kernel k(out y: u32[], m: u32) {
+        let v: u32; let p: pred
+            set.lt.u32 p, %lane.x, m
+            mov.u32 v, 1
+        @p  bra first
+            call (v), total, (v)
+            bra done
+        first:
+            call (v), total, (v)
+        done:
+            call (v), total, (v)
+            st.u32 y[%lane.x], v
+            exit
+        func total(a: u32) -> (b: u32) {
+            reduce.add.u32 b, a
+            ret
+        }
+        }";
+    let y = u32s(&[0; 6]);
+    run(text, &[y.clone(), u32_arg(6)], config(1, 6));
+    assert_eq!(read_u32s(&y), [36; 6]);
+    let t = trap(text, &[y, u32_arg(2)], config(1, 6));
+    assert_eq!(place(&t), (TrapKind::Sync, 0, 0, 15));
+    assert_eq!(t.lane_trap.detail, TrapDetail::Missing { lanes: vec![2, 3, 4, 5], count: 4 });
+}
+
+#[test]
+fn the_lowest_lane_of_the_earliest_interval_of_the_lowest_block_traps() {
+    // Before the barrier lane `a` divides by zero, after it lane `b`.
+    let text = "kernel k(a: u32, b: u32) {
+        let d: u32
+            xor.u32 d, %global.x, a
+            div.u32 d, 1, d
+            bar.sync
+            xor.u32 d, %global.x, b
+            div.u32 d, 1, d
+            exit
+        }";
+    let t = trap(text, &[u32_arg(70), u32_arg(3)], config(2, 64));
+    assert_eq!(place(&t), (TrapKind::DivByZero, 0, 3, 7));
+    let t = trap(text, &[u32_arg(50), u32_arg(3)], config(2, 64));
+    assert_eq!(place(&t), (TrapKind::DivByZero, 0, 50, 4));
+    let t = trap(text, &[u32_arg(70), u32_arg(69)], config(2, 64));
+    assert_eq!(place(&t), (TrapKind::DivByZero, 1, 6, 4));
+    assert_eq!(t.block, [1, 0, 0]);
+    run(text, &[u32_arg(500), u32_arg(500)], config(2, 64));
+}
+
+#[test]
+fn a_lanes_own_trap_comes_before_a_missed_barrier() {
+    // Lane 0 waits at a barrier that lane 1 misses by ending; lane 5 traps by itself in the same interval.
+    let text = "kernel k(n: u32) {
+        let p: pred
+            set.eq.u32 p, %lane.x, 1
+        @p  exit
+            set.eq.u32 p, %lane.x, n
+        @p  trap 42
+            bar.sync
+            exit
+        }";
+    let t = trap(text, &[u32_arg(5)], config(1, 40));
+    assert_eq!(place(&t), (TrapKind::User, 0, 5, 6));
+    assert_eq!(t.lane_trap.detail, TrapDetail::Value(42));
+    let t = trap(text, &[u32_arg(99)], config(1, 40));
+    assert_eq!(place(&t), (TrapKind::Sync, 0, 0, 7));
+}
+
+#[test]
+fn a_trap_after_a_subgroup_operation_counts_for_the_interval() {
+    // Lane 40 traps at once; lane 2 traps behind an operation of its own subgroup, in the same interval, and is lower.
+    let text = "kernel k() {
+        let d: u32; let p: pred
+            set.eq.u32 p, %lane.x, 40
+        @p  trap 1
+            sreduce.max.u32 d, %lane.x
+            set.eq.u32 p, %lane.x, 2
+        @p  trap 2
+            bar.sync
+            exit
+        }";
+    assert_eq!(place(&trap(text, &[], config(1, 64))), (TrapKind::User, 0, 2, 7));
+}
+
+#[test]
+fn fuel_is_charged_by_basic_block_and_lane() {
+    let text = "kernel k(out y: u32[], n: u32) {
+        let i, v: u32
+            add.u32 i, %lane.x, n
+            mov.u32 v, 0
+        again:
+            add.u32 v, v, 2
+            loop.u32 i, again
+            st.u32 y[%lane.x], v
+            exit
+        }";
+    let y = u32s(&[0; 4]);
+    let options = |fuel| RunOptions { fuel: Some(fuel), ..Default::default() };
+    let args = [y.clone(), u32_arg(5)];
+    // Lane 3: 2 instructions, 8 rounds of 2, then 2 more.
+    run_with(&Reference, text, &args, config(1, 4), &options(2 + 16 + 2)).unwrap();
+    assert_eq!(read_u32s(&y), [10, 12, 14, 16]);
+    let at = |fuel| place(&trap_with(&Reference, text, &args, config(1, 4), &options(fuel)));
+    assert_eq!(at(19), (TrapKind::Fuel, 0, 3, 8));
+    assert_eq!(at(17), (TrapKind::Fuel, 0, 2, 8));
+    // Lane 0 would begin its fifth round with the twelfth instruction.
+    assert_eq!(at(11), (TrapKind::Fuel, 0, 0, 6));
+    assert_eq!(at(1), (TrapKind::Fuel, 0, 0, 3));
+    let endless = "kernel k() {\nagain:\nbra again\n}";
+    assert_eq!(
+        place(&trap_with(&Reference, endless, &[], config(1, 2), &options(1000))),
+        (TrapKind::Fuel, 0, 0, 3)
+    );
+}
+
+#[test]
+fn cancelling_stops_a_loop() {
+    let cancel = CancelToken::new();
+    cancel.cancel();
+    let options = RunOptions { cancel: Some(cancel), ..Default::default() };
+    let endless = "kernel k() {\nagain:\nnop\nbra again\n}";
+    let t = trap_with(&Reference, endless, &[], config(1, 2), &options);
+    assert_eq!(place(&t), (TrapKind::Cancelled, 0, 0, 4));
+    run_with(&Reference, "kernel k() {\nexit\n}", &[], config(1, 2), &options).unwrap();
+}
+
+#[test]
+fn shuffles_keep_the_own_value_outside_and_from_non_members() {
+    let lane = |i: u32| 100 + i;
+    let of = |op: &str, n: &str| lanes_u32(40, "", &format!("add.u32 v, l, 100\nshfl.{op}.u32 v, v, {n}"));
+    let group = |i: u32| if i < 32 { 0..32 } else { 32..40 };
+    let expect = |from: &dyn Fn(u32) -> Option<u32>| -> Vec<u32> {
+        (0..40).map(|i| from(i).filter(|f| group(i).contains(f)).map_or(lane(i), lane)).collect()
+    };
+    assert_eq!(of("up", "3"), expect(&|i| i.checked_sub(3)));
+    assert_eq!(of("down", "5"), expect(&|i| Some(i + 5)));
+    assert_eq!(of("xor", "4"), expect(&|i| Some(i ^ 4)));
+    assert_eq!(of("idx", "7"), expect(&|i| Some(i / 32 * 32 + 7)));
+    assert_eq!(of("idx", "33"), expect(&|_| None));
+    // Members are the even lanes only.
+    let body = "add.u32 v, l, 100
+        and.u32 l, l, 1
+        set.eq.u32 p, l, 0
+        @p shfl.down.u32 v, v, %block_dim.linear";
+    assert_eq!(lanes_u32(8, "", body), (0..8).map(lane).collect::<Vec<u32>>());
+    let body = body.replace("%block_dim.linear", "1");
+    assert_eq!(lanes_u32(8, "", &body), (0..8).map(lane).collect::<Vec<u32>>());
+    let body = body.replace("v, v, 1", "v, v, 2");
+    let expected: Vec<u32> =
+        (0..8).map(|i| if i % 2 == 0 && i < 6 { lane(i + 2) } else { lane(i) }).collect();
+    assert_eq!(lanes_u32(8, "", &body), expected);
+}
+
+#[test]
+fn votes_and_ballots_count_members() {
+    let body = |op: &str| {
+        format!(
+            "let r: pred; let b: u32
+            set.lt.u32 p, l, 36
+            set.ge.u32 q, l, 2
+            mov.pred r, p
+            {op}
+            sel.u32 v, 1, 0, r"
+        )
+    };
+    let lanes = 40;
+    assert_eq!(lanes_u32(lanes, "", &body("vote.all r, p")), [vec![1; 32], vec![0; 8]].concat());
+    assert_eq!(lanes_u32(lanes, "", &body("vote.any r, p")), [1; 40]);
+    // Lanes 0 and 1 are no members: in the first subgroup all members hold, and the others keep what they had.
+    assert_eq!(lanes_u32(lanes, "", &body("@q vote.all r, q")), [1; 40]);
+    let mut kept = vec![1; 40];
+    (kept[0], kept[1]) = (0, 0);
+    assert_eq!(lanes_u32(lanes, "", &body("mov.pred r, q\n@q vote.any r, p")), kept);
+    let ballot = "set.ge.u32 p, l, 3\nset.ne.u32 q, l, 5\nmov.u32 v, 7\n@q ballot v, p";
+    let all = 0xffff_fff8u32 & !(1 << 5);
+    let mut expected = vec![all; 32];
+    expected[5] = 7;
+    expected.extend([0xff; 8]);
+    assert_eq!(lanes_u32(lanes, "", ballot), expected);
+}
+
+#[test]
+fn reductions_and_scans_skip_lanes_that_are_no_members() {
+    let guard = "and.u32 v, l, 3\nset.ne.u32 p, v, 0\nmov.u32 v, 1000\n";
+    let member = |i: &u32| !i.is_multiple_of(4);
+    let sum = |r: std::ops::Range<u32>| r.filter(member).sum::<u32>();
+    let got = lanes_u32(40, "", &format!("{guard}@p sreduce.add.u32 v, l"));
+    let total = |i: u32| if i < 32 { sum(0..32) } else { sum(32..40) };
+    assert_eq!(got, (0..40).map(|i| if member(&i) { total(i) } else { 1000 }).collect::<Vec<u32>>());
+    let got = lanes_u32(40, "", &format!("{guard}@p scan.incl.add.u32 v, l"));
+    let below = |i: u32| sum(i / 32 * 32..i);
+    assert_eq!(got, (0..40).map(|i| if member(&i) { below(i) + i } else { 1000 }).collect::<Vec<u32>>());
+    let got = lanes_u32(40, "", &format!("{guard}@p scan.excl.add.u32 v, l"));
+    assert_eq!(got, (0..40).map(|i| if member(&i) { below(i) } else { 1000 }).collect::<Vec<u32>>());
+    assert_eq!(lanes_u32(70, "", "reduce.max.u32 v, l"), [69; 70]);
+    assert_eq!(lanes_u32(70, "", "reduce.add.u32 v, l"), [69 * 70 / 2; 70]);
+}
+
+#[test]
+fn broadcast_needs_a_uniform_lane() {
+    assert_eq!(lanes_u32(40, "", "bcast.u32 v, l, 3"), [vec![3; 32], vec![35; 8]].concat());
+    let text = "kernel k(in from: u32[], out y: u32[]) {
+        let v, n: u32; let p: pred
+            ld.u32 n, from[%lane.x]
+            set.ge.u32 p, %lane.x, 1
+            mov.u32 v, 77
+        @p  bcast.u32 v, %lane.x, n
+            st.u32 y[%lane.x], v
+            exit
+        }";
+    let y = u32s(&[0; 4]);
+    // Lane 0 is no member: its operand does not count, and it cannot be the source.
+    run(text, &[u32s(&[9, 2, 2, 2]), y.clone()], config(1, 4));
+    assert_eq!(read_u32s(&y), [77, 2, 2, 2]);
+    run(text, &[u32s(&[9, 0, 0, 0]), y.clone()], config(1, 4));
+    assert_eq!(read_u32s(&y), [77, 1, 2, 3]);
+    let t = trap(text, &[u32s(&[9, 2, 2, 3]), y], config(1, 4));
+    assert_eq!(place(&t), (TrapKind::NotUniform, 0, 1, 6));
+}
+
+#[test]
+fn subgroups_meet_each_other_only_at_block_barriers() {
+    // The second subgroup has ended when the first reaches its own operations: nothing is missing there.
+    let text = "kernel k(out y: u32[]) {
+        let v: u32; let p: pred
+            set.ge.u32 p, %lane.x, 32
+        @p  exit
+            bar.subgroup
+            sreduce.add.u32 v, 1
+            st.u32 y[%lane.x], v
+            exit
+        }";
+    let y = u32s(&[0; 32]);
+    run(text, std::slice::from_ref(&y), config(1, 50));
+    assert_eq!(read_u32s(&y), [32; 32]);
+    let one = text.replace("32\n", "31\n");
+    let t = trap(&one, &[y], config(1, 50));
+    assert_eq!(place(&t), (TrapKind::Sync, 0, 0, 5));
+    assert_eq!(t.lane_trap.detail, TrapDetail::Missing { lanes: vec![31], count: 1 });
+}
+
+#[test]
+fn atomics_count_in_global_and_shared_memory() {
+    let text = "kernel k(inout bins: u32[], inout best: i32[], inout sum: f32[], out old: u32[]) {
+        shared seen: u64[1]
+        let b, o: u32; let n: i32; let w: u64
+            rem.u32 b, %lane.x, 3
+            red.add.relaxed.u32 bins[b], 1
+            cvt.wrap.i32.u32 n, b
+            sub.i32 n, 0, n
+            red.min.relaxed.i32 best[0], n
+            red.add.relaxed.f32 sum[0], 0.5
+            red.shared.or.acq_rel.u64 seen[0], 5
+            aload.shared.acquire.u64 w, seen[0]
+            cas.acq_rel.u32 o, bins[4], 10, 11
+            atom.exch.relaxed.u32 o, bins[3], %lane.x
+            st.u32 old[%global.x], o
+            fence.grid
+            exit
+        }";
+    let (bins, best, sum) = (u32s(&[0, 0, 0, 99, 10]), i32s(&[5]), f32s(&[0.0]));
+    let old = u32s(&[0; 20]);
+    run(text, &[bins.clone(), best.clone(), sum.clone(), old.clone()], config(2, 10));
+    assert_eq!(read_u32s(&bins), [8, 6, 6, 9, 11]);
+    assert_eq!(read_i32s(&best), [-2]);
+    assert_eq!(read_f32s(&sum), [10.0]);
+    // Lanes run ascending: each sees the one before it.
+    let expected: Vec<u32> = std::iter::once(99).chain((0..19).map(|i| i % 10)).collect();
+    assert_eq!(read_u32s(&old), expected);
+}
+
+#[test]
+fn recursion_up_to_the_limit() {
+    let text = "kernel k(out y: u32[], n: u32) {
+        let v: u32
+            call (v), down, (n)
+            st.u32 y[0], v
+            exit
+        func down(a: u32) -> (b: u32) {
+            let p: pred; let c: u32
+            mov.u32 b, 0
+            set.eq.u32 p, a, 0
+        @p  ret
+            sub.u32 c, a, 1
+            call (c), down, (c)
+            add.u32 b, c, a
+            ret
+        }
+        }";
+    let y = u32s(&[0]);
+    run(text, &[y.clone(), u32_arg(63)], config(1, 2));
+    assert_eq!(read_u32s(&y), [63 * 64 / 2]);
+    let t = trap(text, &[y, u32_arg(64)], config(1, 2));
+    assert_eq!(place(&t), (TrapKind::CallDepth, 0, 0, 12));
+}
+
+#[test]
+fn pools_allocate_and_refuse_freed_handles() {
+    let text = "kernel k(out y: u32[], bad: u32) {
+        let h, g: u64; let v: u32; let p: pred
+            pool.alloc.u32 h, 4
+            pool.alloc.u32 g, 4
+            pool.st.u32 h, 3, %lane.x
+            pool.ld.u32 v, g, 3
+            pool.free g
+            set.eq.u32 p, bad, 1
+        @p  pool.free g
+            set.eq.u32 p, bad, 2
+        @p  pool.ld.u32 v, h, 4
+            pool.ld.u32 v, h, 3
+            st.u32 y[%lane.x], v
+            exit
+        }";
+    let y = u32s(&[9; 5]);
+    run(text, &[y.clone(), u32_arg(0)], config(1, 5));
+    assert_eq!(read_u32s(&y), [0, 1, 2, 3, 4]);
+    assert_eq!(place(&trap(text, &[y.clone(), u32_arg(1)], config(1, 5))), (TrapKind::BadHandle, 0, 0, 9));
+    let t = trap(text, &[y.clone(), u32_arg(2)], config(1, 5));
+    assert_eq!((place(&t), t.lane_trap.detail), ((TrapKind::OutOfBounds, 0, 0, 11), TrapDetail::Value(4)));
+    let small = RunOptions { pool_limit_bytes: 64, ..Default::default() };
+    // Each lane frees one of its two allocations of 32 bytes and keeps the other.
+    let t = trap_with(&Reference, text, &[y, u32_arg(0)], config(1, 5), &small);
+    assert_eq!(place(&t), (TrapKind::PoolExhausted, 0, 1, 4));
+}
+
+#[test]
+fn private_arrays_belong_to_their_lane() {
+    let text = "kernel k(out y: i8[]) {
+        private tmp: i8[4]
+        private wide: f64[2]
+        let v: i8; let i: u32; let w: f64
+            cvt.wrap.i8.u32 v, %lane.x
+            and.u32 i, %lane.x, 3
+            sub.i8 v, v, 10
+            st.private.i8 tmp[i], v
+            st.private.f64 wide[1], 2.5
+            ld.private.i8 v, tmp[3]
+            ld.private.f64 w, wide[0]
+            st.i8 y[%lane.x], v
+            exit
+        }";
+    let y = i8s(&[99; 8]);
+    run(text, std::slice::from_ref(&y), config(1, 8));
+    assert_eq!(read_i8s(&y), [0, 0, 0, -7, 0, 0, 0, -3]);
+}
+
+#[test]
+fn indices_are_exact() {
+    let outside = |ty: &str, index: &str, disp: &str| {
+        let text = format!(
+            "kernel k(in x: u32[], out y: u32[]) {{\nlet i: {ty}; let v: u32\nmov.{ty} i, {index}\n\
+             ld.u32 v, x[i{disp}]\nst.u32 y[0], v\nexit\n}}"
+        );
+        let y = u32s(&[0]);
+        match run_with(
+            &Reference,
+            &text,
+            &[u32s(&[7, 8, 9]), y.clone()],
+            config(1, 1),
+            &RunOptions::default(),
+        ) {
+            Ok(()) => Ok(read_u32s(&y)[0]),
+            Err(LaunchError::Trap(t)) => match t.lane_trap.detail {
+                TrapDetail::Index { index, len: 3, .. } if t.lane_trap.kind == TrapKind::OutOfBounds => {
+                    Err(index)
+                }
+                other => panic!("{other:?}"),
+            },
+            Err(e) => panic!("{e}"),
+        }
+    };
+    assert_eq!(outside("u32", "2", ""), Ok(9));
+    assert_eq!(outside("u32", "3", ""), Err(3));
+    assert_eq!(outside("u32", "3", " - 1"), Ok(9));
+    assert_eq!(outside("u32", "0", " - 1"), Err(-1));
+    assert_eq!(outside("i32", "-1", ""), Err(-1));
+    assert_eq!(outside("i32", "-1", " + 2"), Ok(8));
+    assert_eq!(outside("i64", "-5", " + 5"), Ok(7));
+    // Nothing wraps: neither at 32 bits nor at 64.
+    assert_eq!(outside("u32", "4294967295", " + 2"), Err(4_294_967_297));
+    assert_eq!(outside("u64", "18446744073709551615", " + 2"), Err(u64::MAX as i128 + 2));
+    assert_eq!(outside("u64", "18446744073709551615", ""), Err(u64::MAX as i128));
+    assert_eq!(outside("i64", "-9223372036854775808", " - 1"), Err(i64::MIN as i128 - 1));
+}
+
+#[test]
+fn arrays_of_buffers_check_both_indices() {
+    let text = "kernel k(in xs: u32[][2], out y: u32[], which: u32, at: u32) {
+        let v: u32
+            ld.u32 v, xs[which][at]
+            st.u32 y[0], v
+            exit
+        }";
+    let view = |v: &[u32]| match u32s(v) {
+        ArgValue::Buffer(v) => v,
+        _ => unreachable!(),
+    };
+    let xs = ArgValue::Buffers(vec![view(&[1, 2]), view(&[3, 4, 5])]);
+    let y = u32s(&[0]);
+    let args = |which, at| [xs.clone(), y.clone(), u32_arg(which), u32_arg(at)];
+    run(text, &args(1, 2), config(1, 1));
+    assert_eq!(read_u32s(&y), [5]);
+    for (which, at, index, len) in [(0, 2, 2, 2), (2, 0, 2, 2), (1, 3, 3, 3)] {
+        let t = trap(text, &args(which, at), config(1, 1));
+        let TrapDetail::Index { index: i, len: l, .. } = t.lane_trap.detail else { panic!("{t}") };
+        assert_eq!((i, l), (index, len));
+    }
+}
+
+#[test]
+fn stores_show_one_nan() {
+    let text = "kernel k(in x: u32[], out y: f32[], inout z: f32[]) {
+        let v: f32; let b: u32
+            ld.u32 b, x[0]
+            bitcast.f32.u32 v, b
+            st.f32 y[0], v
+            neg.f32 v, v
+            st.f32 y[1], v
+            red.add.relaxed.f32 z[0], v
+            exit
+        }";
+    let (y, z) = (f32s(&[0.0; 2]), f32s(&[1.0]));
+    run(text, &[u32s(&[0x7f80_1234]), y.clone(), z.clone()], config(1, 1));
+    let bits = |a: &ArgValue| read_f32s(a).iter().map(|v| v.to_bits()).collect::<Vec<u32>>();
+    assert_eq!((bits(&y), bits(&z)), (vec![0x7fc0_0000; 2], vec![0x7fc0_0000]));
+}
+
+#[test]
+fn guards_predicate_every_kind_of_instruction() {
+    let body = "mov.u32 v, 5
+        set.lt.u32 p, l, 2
+        @p mov.u32 v, 6
+        @!p add.u32 v, v, l
+        set.eq.u32 q, l, 3
+        @q loop.u32 v, twice
+        bra done
+        twice:
+        add.u32 v, v, 100
+        done:
+        nop";
+    assert_eq!(lanes_u32(5, "", body), [6, 6, 7, 107, 9]);
+}
+
+#[test]
+fn class_and_phase_are_state_of_the_lane() {
+    let text = "kernel k(out y: u32[]) {
+        let c, f, v: u32; let p: pred; let d: u16
+            cls.get c
+            cvt.wrap.u16.u32 d, %lane.x
+            phase.adv d
+            phase.adv 700
+            phase.get f
+            phase.in p, 760, 10
+            mad.u32 v, f, 1000, c
+            mul.u32 v, v, 2
+        @p  add.u32 v, v, 1
+            st.u32 y[%global.x], v
+            exit
+        }";
+    let y = u32s(&[0; 300]);
+    run_with(
+        &Reference,
+        text,
+        std::slice::from_ref(&y),
+        config(100, 3),
+        &RunOptions { phase: 20, ..Default::default() },
+    )
+    .unwrap();
+    for (i, v) in read_u32s(&y).into_iter().enumerate() {
+        let (block, lane) = (i as u32 / 3, i as u32 % 3);
+        let phase = (20 + block + lane + 700) % 768;
+        let inside = !(2..760).contains(&phase);
+        assert_eq!(v, (phase * 1000 + block % 96) * 2 + u32::from(inside), "block {block}, lane {lane}");
+    }
+    let one = RunOptions { class: Some(95), ..Default::default() };
+    run_with(&Reference, text, std::slice::from_ref(&y), config(1, 1), &one).unwrap();
+    assert_eq!(read_u32s(&y)[0], (700 * 1000 + 95) * 2);
+}
+
+#[test]
+fn native_products_are_exact_and_need_uniform_operands() {
+    let text = "kernel k(inout y: i32[], in w: packed[t2, n, k], in x: i8[], in odd: u32[], n: u32, k: u32, m: u32) {
+        let c: u32
+            ld.u32 c, odd[%lane.x]
+            matmul.t2.i8 y[1], w, x[0], m, c, 2, 4, k
+            exit
+        }";
+    let (n, k) = (5usize, 20usize);
+    let weights: Vec<i8> = (0..n * k).map(|i| (i * i % 3) as i8 - 1).collect();
+    let activations: Vec<i8> = (0..2 * k).map(|i| (i * 37 % 251) as u8 as i8).collect();
+    let packed = ArgValue::Packed(std::sync::Arc::new(kernels::pack_t2(n, k, &weights).unwrap()));
+    let y = i32s(&[-9; 7]);
+    let args = |odd: &[u32], m| {
+        [
+            y.clone(),
+            packed.clone(),
+            i8s(&activations),
+            u32s(odd),
+            u32_arg(n as u32),
+            u32_arg(k as u32),
+            u32_arg(m),
+        ]
+    };
+    run(text, &args(&[2, 2, 2], 2), config(1, 3));
+    let dot = |row: usize, r: usize| -> i32 {
+        (0..k).map(|c| i32::from(weights[row * k + c]) * i32::from(activations[r * k + c])).sum()
+    };
+    assert_eq!(read_i32s(&y), [-9, dot(2, 0), dot(3, 0), -9, -9, dot(2, 1), dot(3, 1)]);
+    let t = trap(text, &args(&[2, 1, 2], 2), config(1, 3));
+    assert_eq!(place(&t), (TrapKind::NotUniform, 0, 0, 4));
+    let t = trap(text, &args(&[4; 3], 2), config(1, 3));
+    assert_eq!(place(&t), (TrapKind::Shape, 0, 0, 4));
+    let t = trap(text, &args(&[2; 3], 3), config(1, 3));
+    assert_eq!(place(&t), (TrapKind::OutOfBounds, 0, 0, 4));
+    let t = trap(text, &args(&[2; 3], 2), config(2, 3));
+    assert_eq!(place(&t), (TrapKind::Overlap, 1, 0, 4));
+}
+
+#[test]
+fn bad_classes_say_which() {
+    let text = "kernel k(out y: u32[], c: u32) {\nlet v: u32\ncls.mirror v, c\nst.u32 y[0], v\nexit\n}";
+    let t = trap(text, &[u32s(&[0]), u32_arg(96)], config(1, 1));
+    assert_eq!((place(&t), t.lane_trap.detail), ((TrapKind::BadClass, 0, 0, 3), TrapDetail::Value(96)));
+}
+
+// The buffer is address space that is never touched, which not every system hands out.
+#[cfg(all(target_os = "linux", target_pointer_width = "64", not(miri)))]
+#[test]
+fn a_length_that_does_not_fit_its_type_refuses_the_launch() {
+    let text = |ty: &str| {
+        format!(
+            "kernel k(in x: u8[], out y: {ty}[]) {{\nlet n: {ty}\nlen.{ty} n, x\nst.{ty} y[0], n\nexit\n}}"
+        )
+    };
+    let bytes = 1usize << 31;
+    let x = ArgValue::Buffer(
+        Buffer::external(0, std::sync::Arc::new(vec![0u8; bytes])).view(phalanx_isa::Type::U8),
+    );
+    let options = RunOptions::default();
+    let refused = run_with(&Reference, &text("i32"), &[x.clone(), i32s(&[0])], config(1, 1), &options);
+    assert!(
+        matches!(&refused, Err(LaunchError::Config { what, .. }) if what.contains("`x` as i32")),
+        "{refused:?}"
+    );
+    let y = u32s(&[0]);
+    run(&text("u32"), &[x, y.clone()], config(1, 1));
+    assert_eq!(read_u32s(&y), [1 << 31]);
+    let y = i32s(&[0]);
+    run(&text("i32"), &[u8s(&[1; 77]), y.clone()], config(1, 1));
+    assert_eq!(read_i32s(&y), [77]);
+}
