@@ -5,7 +5,7 @@
 //! [`launch`]), a block's shared arrays, the launch's pool ([`pool`]) and, in time, the resonance accumulator, whose place is
 //! a field of [`launch::Launch`] beside the pool.
 //!
-//! The [`reference`] executor runs one lane at a time from the meaning of the operations in the tables; the [`lanes`]
+//! The [`mod@reference`] executor runs one lane at a time from the meaning of the operations in the tables; the [`lanes`]
 //! executor runs a block in lockstep with SIMD. Both leave the same bits for order-free programs.
 //!
 //! Invariant: an executor takes only [`phalanx_verify::Verified`] modules and a [`launch::Launch`] whose bindings were checked;
