@@ -8,6 +8,7 @@
 //! control flow and everything that a binary module could get wrong too are the validator's.
 #![forbid(unsafe_code)]
 
+pub mod builder;
 mod codes;
 mod disasm;
 mod expr;
