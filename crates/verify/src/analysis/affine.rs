@@ -5,7 +5,8 @@
 //! first and the last lane's index.
 
 use super::cfg::Cfg;
-use super::uniform::{Divergence, Geometry, Uniformity, Users};
+use super::locals::Users;
+use super::uniform::{Divergence, Geometry, Uniformity};
 use crate::vars::{Use, Var, visit, writes};
 use phalanx_isa::{Effect, Func, Inst, Kind, Op, Operand, Role, Special, Type};
 
@@ -33,6 +34,11 @@ enum Form {
     Varying,
 }
 
+enum Work {
+    Var(Var),
+    Value(u32),
+}
+
 const UNIFORM: Form = Form::Steps([0; 4]);
 
 struct Solver<'a> {
@@ -40,7 +46,10 @@ struct Solver<'a> {
     cfg: &'a Cfg,
     uniform: &'a Uniformity,
     geometry: Geometry,
+    /// By variable: all its values taken together.
     forms: Vec<Form>,
+    /// By instruction: what it writes, for reads in the same block.
+    values: Vec<Form>,
     defs: Vec<u32>,
 }
 
@@ -61,19 +70,23 @@ pub(crate) fn patterns(
     for inst in &func.code {
         visit(inst, &mut |v, u| defs[v.index()] += u32::from(u == Use::Write));
     }
-    let mut s = Solver { func, cfg, uniform, geometry, forms, defs };
-    let mut work: Vec<Var> = Vec::new();
+    let mut s =
+        Solver { func, cfg, uniform, geometry, forms, values: vec![Form::Top; func.code.len()], defs };
+    let mut work: Vec<Work> = Vec::new();
     (0..func.code.len() as u32).for_each(|i| s.step(i, &mut work));
-    while let Some(v) = work.pop() {
-        for at in users.range(v) {
-            s.step(users.list[at], &mut work);
+    while let Some(item) = work.pop() {
+        match item {
+            Work::Var(v) => users.range(v).for_each(|at| s.step(users.list[at], &mut work)),
+            Work::Value(i) => {
+                uniform.locals().readers(i).iter().for_each(|user| s.step(*user, &mut work));
+            }
         }
     }
     let mut found = Vec::new();
     for (i, inst) in func.code.iter().enumerate() {
         for (arg, operand) in inst.op.info().args.iter().zip(&inst.args) {
             if let (Role::Load | Role::Store | Role::Atomic, Operand::Mem(m)) = (arg.role, operand) {
-                found.push((i as u32, s.classify(s.operand(&m.index))));
+                found.push((i as u32, s.classify(s.operand(i as u32, &m.index))));
             }
         }
     }
@@ -82,15 +95,25 @@ pub(crate) fn patterns(
 
 impl Solver<'_> {
     /// Computes an instruction's results anew and notes the variables whose form changed.
-    fn step(&mut self, i: u32, work: &mut Vec<Var>) {
+    fn step(&mut self, i: u32, work: &mut Vec<Work>) {
         let inst = &self.func.code[i as usize];
         let block = self.cfg.block_of(i);
         if !self.cfg.reachable(block) {
             return;
         }
-        let guarded = inst.guard.is_some_and(|g| !self.uniform.is_uniform(Var::Pred(g.pred)));
+        let guarded = inst.guard.is_some_and(|g| !self.uniform.is_uniform_at(i, Var::Pred(g.pred)));
         let mixes = guarded || self.uniform.divergence(block) == Divergence::Split;
-        let value = self.result(inst);
+        let value = self.result(i, inst);
+        // Values only descend, so that this ends.
+        let value = match self.values[i as usize] {
+            Form::Top => value,
+            old if old == value => value,
+            _ => Form::Varying,
+        };
+        if value != self.values[i as usize] {
+            self.values[i as usize] = value;
+            work.push(Work::Value(i));
+        }
         let set = writes(inst);
         visit(inst, &mut |v, u| {
             if u != Use::Write || !set.contains(v) {
@@ -110,15 +133,15 @@ impl Solver<'_> {
             };
             if joined != old {
                 self.forms[v.index()] = joined;
-                work.push(v);
+                work.push(Work::Var(v));
             }
         });
     }
 
     /// The form of what an instruction computes.
-    fn result(&self, inst: &Inst) -> Form {
+    fn result(&self, i: u32, inst: &Inst) -> Form {
         let info = inst.op.info();
-        let arg = |n: usize| inst.args.get(n).map_or(Form::Varying, |o| self.operand(o));
+        let arg = |n: usize| inst.args.get(n).map_or(Form::Varying, |o| self.operand(i, o));
         let int = inst.ty.is_some_and(Type::is_int);
         let moved = match inst.op {
             Op::Mov => arg(1),
@@ -126,8 +149,8 @@ impl Solver<'_> {
             Op::Add if int => combine(arg(1), arg(2), i64::checked_add),
             Op::Sub if int => combine(arg(1), arg(2), i64::checked_sub),
             Op::Neg if int => combine(UNIFORM, arg(1), i64::checked_sub),
-            Op::Mul if int => self.product(inst, 1, 2),
-            Op::Mad if int => combine(self.product(inst, 1, 2), arg(3), i64::checked_add),
+            Op::Mul if int => self.product(i, inst, 1, 2),
+            Op::Mad if int => combine(self.product(i, inst, 1, 2), arg(3), i64::checked_add),
             Op::Shl if int => match inst.args.get(2) {
                 Some(Operand::Imm(n)) if *n < 62 => scale(arg(1), 1 << n),
                 _ => Form::Varying,
@@ -153,12 +176,12 @@ impl Solver<'_> {
             let form = match o {
                 _ if info.kind == Kind::Block => UNIFORM,
                 Operand::Mem(m) if matches!(m.base, phalanx_isa::Base::Private(_)) => Form::Varying,
-                Operand::Mem(m) => self.operand(&m.index),
+                Operand::Mem(m) => self.operand(i, &m.index),
                 Operand::List(items) => {
-                    let odd = items.iter().map(|i| self.operand(i)).find(|f| *f != UNIFORM);
+                    let odd = items.iter().map(|o| self.operand(i, o)).find(|f| *f != UNIFORM);
                     odd.unwrap_or(UNIFORM)
                 }
-                o => self.operand(o),
+                o => self.operand(i, o),
             };
             match form {
                 UNIFORM => {}
@@ -169,7 +192,7 @@ impl Solver<'_> {
         all
     }
 
-    fn operand(&self, o: &Operand) -> Form {
+    fn operand(&self, i: u32, o: &Operand) -> Form {
         match o {
             Operand::Special(s) if self.geometry.uniform(*s) => UNIFORM,
             Operand::Special(s) => match s {
@@ -181,8 +204,11 @@ impl Solver<'_> {
             },
             Operand::Mem(_) | Operand::List(_) => Form::Varying,
             o => match Var::of(o) {
-                Some(v) if self.uniform.is_uniform(v) => UNIFORM,
-                Some(v) => self.forms[v.index()],
+                Some(v) if self.uniform.is_uniform_at(i, v) => UNIFORM,
+                Some(v) => match self.uniform.locals().writer(i, v) {
+                    Some(d) => self.values[d as usize],
+                    None => self.forms[v.index()],
+                },
                 None => UNIFORM,
             },
         }
@@ -207,12 +233,12 @@ impl Solver<'_> {
         }
     }
 
-    fn product(&self, inst: &Inst, a: usize, b: usize) -> Form {
+    fn product(&self, i: u32, inst: &Inst, a: usize, b: usize) -> Form {
         let (Some(a), Some(b)) = (inst.args.get(a), inst.args.get(b)) else { return Form::Varying };
         match (self.constant(a, inst.ty), self.constant(b, inst.ty)) {
-            (Some(c), _) => scale(self.operand(b), c),
-            (_, Some(c)) => scale(self.operand(a), c),
-            _ => match (self.operand(a), self.operand(b)) {
+            (Some(c), _) => scale(self.operand(i, b), c),
+            (_, Some(c)) => scale(self.operand(i, a), c),
+            _ => match (self.operand(i, a), self.operand(i, b)) {
                 (UNIFORM, UNIFORM) => UNIFORM,
                 (Form::Varying, _) | (_, Form::Varying) => Form::Varying,
                 (Form::Top, _) | (_, Form::Top) => Form::Top,

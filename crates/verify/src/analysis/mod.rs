@@ -4,6 +4,7 @@ mod affine;
 mod cfg;
 mod dom;
 mod live;
+mod locals;
 mod memory;
 mod uniform;
 
@@ -13,12 +14,15 @@ pub use live::Live;
 pub use memory::{ObjectUse, OrderReason};
 pub use uniform::{Divergence, Scope, Uniformity, collective};
 
+pub(crate) use locals::Locals;
 pub(crate) use memory::mode;
 pub(crate) use uniform::{callee, separates};
 
 use crate::vars::Var;
-use phalanx_isa::{Base, Func, Kernel, Operand, Role, Special, Type};
-use uniform::{Geometry, Users};
+use locals::Users;
+use phalanx_isa::{Base, Func, Guard, Kernel, Operand, Role, Special, Type};
+use std::sync::Arc;
+use uniform::Geometry;
 
 /// What is known about one function.
 #[derive(Clone, Debug)]
@@ -96,9 +100,10 @@ impl KernelAnalysis {
     pub fn uniform_reg(&self, func: usize, reg: u8) -> bool {
         self.funcs[func].uniformity.is_uniform(Var::Reg(reg))
     }
-    /// Whether an operand that is a value has the same one in all lanes of the scope. Memory elements and lists: their indices
-    /// and members do.
-    pub fn uniform_operand(&self, func: usize, operand: &Operand, scope: Scope) -> bool {
+    /// Whether all lanes of the scope that execute the instruction find the same value in one of its operands; of memory
+    /// elements and lists: in their indices and members. More is uniform in this sense than [`Self::uniform_reg`] tells: a
+    /// register that varies may hold the same value in all lanes for a while.
+    pub fn uniform_operand(&self, func: usize, inst: u32, operand: &Operand, scope: Scope) -> bool {
         let known = &self.funcs[func];
         let uniformity = match scope {
             Scope::Block => &known.uniformity,
@@ -107,13 +112,17 @@ impl KernelAnalysis {
         let simple = |o: &Operand| match o {
             Operand::Special(s) => Geometry { block: self.block, scope }.uniform(*s),
             Operand::Mem(_) | Operand::List(_) => false,
-            o => Var::of(o).is_none_or(|v| uniformity.is_uniform(v)),
+            o => Var::of(o).is_none_or(|v| uniformity.is_uniform_at(inst, v)),
         };
         match operand {
             Operand::Mem(m) => simple(&m.index) && m.which.as_ref().is_none_or(simple),
             Operand::List(items) => items.iter().all(simple),
             o => simple(o),
         }
+    }
+    /// Whether all lanes of the block that execute the instruction agree on its guard.
+    pub fn uniform_guard(&self, func: usize, inst: u32, guard: Guard) -> bool {
+        self.uniform_operand(func, inst, &Operand::Pred(guard.pred), Scope::Block)
     }
     /// Whether all lanes that read the predicate see the same value.
     pub fn uniform_pred(&self, func: usize, pred: u8) -> bool {
@@ -137,9 +146,11 @@ impl KernelAnalysis {
 pub(crate) fn analyse(kernel: &Kernel) -> KernelAnalysis {
     let geometry = Geometry { block: kernel.block, scope: Scope::Block };
     let cfgs: Vec<Cfg> = kernel.funcs.iter().enumerate().map(|(i, f)| Cfg::new(f, i == 0)).collect();
-    let uniformity = uniform::solve(kernel, &cfgs, geometry);
+    let locals: Vec<Arc<Locals>> =
+        kernel.funcs.iter().zip(&cfgs).map(|(f, c)| Arc::new(Locals::new(f, c))).collect();
+    let uniformity = uniform::solve(kernel, &cfgs, &locals, geometry);
     let narrow = Geometry { scope: Scope::Subgroup, ..geometry };
-    let subgroups = uniform::solve(kernel, &cfgs, narrow);
+    let subgroups = uniform::solve(kernel, &cfgs, &locals, narrow);
     let calls = Calls::new(kernel, &cfgs);
     let mut funcs: Vec<FuncAnalysis> = Vec::with_capacity(cfgs.len());
     let both = uniformity.into_iter().zip(subgroups);
@@ -212,7 +223,7 @@ impl FuncAnalysis {
 fn divergent_branches(func: &Func, cfg: &Cfg, uniformity: &Uniformity) -> Vec<u32> {
     let ends = cfg.blocks.iter().enumerate().filter(|(b, _)| cfg.reachable(*b as u32));
     let last = ends.map(|(_, block)| block.end - 1);
-    last.filter(|i| uniform::separates(uniformity, &func.code[*i as usize])).collect()
+    last.filter(|i| uniform::separates(uniformity, *i, &func.code[*i as usize])).collect()
 }
 
 /// Special registers and lengths with the types that they are read as.

@@ -2,13 +2,16 @@
 //!
 //! One optimistic fixpoint over the whole kernel: everything starts uniform, and what is found to vary is never taken back. A
 //! register has one answer for the whole function (a storage class): it is uniform when every write to it is a uniform
-//! operation on uniform operands, under a uniform guard, in a convergent block. A block is convergent when all lanes that will
+//! operation on uniform operands, under a uniform guard, in a convergent block. Besides, a value that is written and read in one
+//! block is judged by itself, so that a register may serve for several things. A block is convergent when all lanes that will
 //! execute anything but their end are in it together. Each variable, block and function changes a bounded number of times and
 //! each change looks at its own uses only, so the time is linear in the kernel's size.
 
 use super::cfg::{Cfg, ends_block};
+use super::locals::{Locals, Users};
 use crate::vars::{Use, Var, visit};
-use phalanx_isa::{BarScope, Base, Effect, Func, Inst, Kernel, Kind, Op, Operand, Role, Special, limits};
+use phalanx_isa::{BarScope, Base, Effect, Inst, Kernel, Kind, Op, Operand, Role, Special, limits};
+use std::sync::Arc;
 
 /// How the lanes of a block may be apart when it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,6 +28,9 @@ pub enum Divergence {
 #[derive(Clone, Debug)]
 pub struct Uniformity {
     varying: Vec<u64>,
+    /// By instruction: what it writes differs between the lanes that execute it.
+    values: Vec<bool>,
+    locals: Arc<Locals>,
     level: Vec<Divergence>,
     /// The whole function may be called by some lanes only.
     pub called_divergent: bool,
@@ -34,6 +40,16 @@ impl Uniformity {
     /// Whether all lanes hold the same value in the register wherever it is read.
     pub fn is_uniform(&self, v: Var) -> bool {
         self.varying[v.index() / 64] >> (v.index() % 64) & 1 == 0
+    }
+    /// Whether all lanes that execute an instruction find the same value in a variable that it reads.
+    pub fn is_uniform_at(&self, inst: u32, v: Var) -> bool {
+        match self.locals.writer(inst, v) {
+            Some(d) => !self.values[d as usize],
+            None => self.is_uniform(v),
+        }
+    }
+    pub(crate) fn locals(&self) -> &Locals {
+        &self.locals
     }
     /// How lanes may be apart in a block.
     pub fn divergence(&self, block: u32) -> Divergence {
@@ -91,35 +107,9 @@ pub fn collective(inst: &Inst) -> Option<Scope> {
     Some(if subgroup { Scope::Subgroup } else { Scope::Block })
 }
 
-/// The instructions that name each variable, as one list with starts.
-pub(crate) struct Users {
-    start: Vec<u32>,
-    pub list: Vec<u32>,
-}
-
-impl Users {
-    pub fn new(func: &Func) -> Users {
-        let mut start = vec![0u32; Var::COUNT + 1];
-        func.code.iter().for_each(|i| visit(i, &mut |v, _| start[v.index() + 1] += 1));
-        (0..Var::COUNT).for_each(|i| start[i + 1] += start[i]);
-        let mut fill = start.clone();
-        let mut list = vec![0u32; start[Var::COUNT] as usize];
-        for (i, inst) in func.code.iter().enumerate() {
-            visit(inst, &mut |v, _| {
-                list[fill[v.index()] as usize] = i as u32;
-                fill[v.index()] += 1;
-            });
-        }
-        Users { start, list }
-    }
-    /// Where the variable's instructions stand in the list.
-    pub fn range(&self, v: Var) -> std::ops::Range<usize> {
-        self.start[v.index()] as usize..self.start[v.index() + 1] as usize
-    }
-}
-
 enum Work {
     Var(usize, Var),
+    Value(usize, u32),
     Block(usize, u32),
     Func(usize),
 }
@@ -177,7 +167,12 @@ pub(crate) fn call_lists(inst: &Inst) -> (&[Operand], &[Operand]) {
 }
 
 /// Solves for all functions of a kernel.
-pub(crate) fn solve(kernel: &Kernel, cfgs: &[Cfg], geometry: Geometry) -> Vec<Uniformity> {
+pub(crate) fn solve(
+    kernel: &Kernel,
+    cfgs: &[Cfg],
+    locals: &[Arc<Locals>],
+    geometry: Geometry,
+) -> Vec<Uniformity> {
     let mut callers = vec![Vec::new(); kernel.funcs.len()];
     for (f, func) in kernel.funcs.iter().enumerate() {
         for (i, inst) in func.code.iter().enumerate() {
@@ -194,8 +189,12 @@ pub(crate) fn solve(kernel: &Kernel, cfgs: &[Cfg], geometry: Geometry) -> Vec<Un
     }
     let result = cfgs
         .iter()
-        .map(|c| Uniformity {
+        .zip(&kernel.funcs)
+        .zip(locals)
+        .map(|((c, func), locals)| Uniformity {
             varying: vec![0; Var::COUNT / 64],
+            values: vec![false; func.code.len()],
+            locals: locals.clone(),
             level: vec![Divergence::Convergent; c.blocks.len()],
             called_divergent: false,
         })
@@ -237,6 +236,10 @@ impl Solver<'_> {
                     }
                 }
             }
+            Work::Value(f, i) => {
+                let locals = self.result[f].locals.clone();
+                locals.readers(i).iter().for_each(|user| self.look_at(f, *user));
+            }
             Work::Block(f, b) => {
                 let block = &self.cfgs[f].blocks[b as usize];
                 (block.start..block.end).for_each(|i| self.look_at(f, i));
@@ -263,29 +266,25 @@ impl Solver<'_> {
     }
 
     /// Whether an operand may differ between lanes.
-    fn varies(&self, f: usize, operand: &Operand) -> bool {
+    fn varies(&self, f: usize, i: u32, operand: &Operand) -> bool {
         match operand {
             Operand::Reg(_) | Operand::Pred(_) => {
-                Var::of(operand).is_some_and(|v| !self.result[f].is_uniform(v))
+                Var::of(operand).is_some_and(|v| !self.result[f].is_uniform_at(i, v))
             }
             Operand::Special(s) => !self.geometry.uniform(*s),
             Operand::Mem(m) => {
                 let part = |o: &Operand| match o {
                     Operand::Mem(_) | Operand::List(_) => true,
-                    o => self.varies(f, o),
+                    o => self.varies(f, i, o),
                 };
                 matches!(m.base, Base::Private(_)) || part(&m.index) || m.which.as_ref().is_some_and(part)
             }
             Operand::List(items) => items.iter().any(|o| match o {
                 Operand::Mem(_) | Operand::List(_) => true,
-                o => self.varies(f, o),
+                o => self.varies(f, i, o),
             }),
             _ => false,
         }
-    }
-
-    fn guard_varies(&self, f: usize, inst: &Inst) -> bool {
-        inst.guard.is_some_and(|g| !self.result[f].is_uniform(Var::Pred(g.pred)))
     }
 
     /// Draws the consequences of what is known about an instruction's operands and block.
@@ -298,7 +297,8 @@ impl Solver<'_> {
         let kernel = self.kernel;
         let inst = &kernel.funcs[f].code[i as usize];
         let info = inst.op.info();
-        let apart = self.guard_varies(f, inst) || self.result[f].level[b as usize] > Divergence::Convergent;
+        let mixes = inst.guard.is_some_and(|g| !self.result[f].is_uniform_at(i, Var::Pred(g.pred)));
+        let apart = mixes || self.result[f].level[b as usize] > Divergence::Convergent;
         if let Some(g) = callee(kernel, inst) {
             let (dests, args) = call_lists(inst);
             if apart && !self.result[g].called_divergent {
@@ -306,7 +306,7 @@ impl Solver<'_> {
                 self.work.push(Work::Func(g));
             }
             for (param, arg) in kernel.funcs[g].params.iter().zip(args) {
-                if let Some(v) = Var::of(param).filter(|_| self.varies(f, arg)) {
+                if let Some(v) = Var::of(param).filter(|_| self.varies(f, i, arg)) {
                     self.vary(g, v);
                 }
             }
@@ -320,7 +320,7 @@ impl Solver<'_> {
         } else {
             let reads_vary = || {
                 let args = info.args.iter().zip(&inst.args);
-                args.filter(|(a, _)| a.role != Role::W).any(|(_, o)| self.varies(f, o))
+                args.filter(|(a, _)| a.role != Role::W).any(|(_, o)| self.varies(f, i, o))
             };
             let uniform_result = match info.kind {
                 // The block's result is the same for all, whatever its operands are.
@@ -336,7 +336,11 @@ impl Solver<'_> {
                 _ if info.has(Effect::MemAtomic) || info.has(Effect::Pool) => false,
                 _ => !reads_vary(),
             };
-            if apart || !uniform_result {
+            let varies = mixes || !uniform_result;
+            if varies && !std::mem::replace(&mut self.result[f].values[i as usize], true) {
+                self.work.push(Work::Value(f, i));
+            }
+            if apart || varies {
                 let mut written = Vec::new();
                 visit(inst, &mut |v, u| {
                     if u == Use::Write {
@@ -347,15 +351,16 @@ impl Solver<'_> {
             }
         }
         if i + 1 == cfg.blocks[b as usize].end {
-            self.branch(f, b, inst);
+            self.branch(f, b, i);
         }
     }
 
     /// Marks the blocks whose execution depends on a branch that not all lanes take together.
-    fn branch(&mut self, f: usize, b: u32, inst: &Inst) {
+    fn branch(&mut self, f: usize, b: u32, i: u32) {
         let cfg = &self.cfgs[f];
         let level = self.result[f].level[b as usize];
-        let separates = separates(&self.result[f], inst) && {
+        let inst = &self.kernel.funcs[f].code[i as usize];
+        let separates = separates(&self.result[f], i, inst) && {
             // Lanes that go to their end do not part from the others: they are gone.
             let block = &cfg.blocks[b as usize];
             let stay = block.succs().iter().filter(|s| !cfg.blocks[**s as usize].only_exits).count();
@@ -392,8 +397,8 @@ impl Solver<'_> {
 }
 
 /// Whether a branch can send lanes different ways: it depends on a value that varies.
-pub(crate) fn separates(u: &Uniformity, inst: &Inst) -> bool {
-    let varies = |v: Option<Var>| v.is_some_and(|v| !u.is_uniform(v));
+pub(crate) fn separates(u: &Uniformity, i: u32, inst: &Inst) -> bool {
+    let varies = |v: Option<Var>| v.is_some_and(|v| !u.is_uniform_at(i, v));
     let count = || inst.args.iter().any(|o| varies(Var::of(o)));
     ends_block(inst)
         && (varies(inst.guard.map(|g| Var::Pred(g.pred))) || (inst.op.info().has(Effect::Cond) && count()))

@@ -1,7 +1,7 @@
 //! What needs the analysis: uniform buffer indices, and collective instructions that some lanes provably miss.
 
 use super::Report;
-use crate::analysis::{Cfg, Divergence, FuncAnalysis, KernelAnalysis, Scope, callee, collective};
+use crate::analysis::{Cfg, Divergence, FuncAnalysis, KernelAnalysis, Locals, Scope, callee, collective};
 use crate::codes;
 use crate::vars::{Use, Var, visit};
 use phalanx_isa::{
@@ -44,7 +44,7 @@ fn buffers(report: &mut Report<'_>, f: usize, known: &KernelAnalysis) {
             let item = PlaceItem::Operand(i as u32, n as u8);
             let names = report.names(f);
             let Some(which) = &m.which else { continue };
-            if known.uniform_operand(f, which, Scope::Block) {
+            if known.uniform_operand(f, i as u32, which, Scope::Block) {
                 continue;
             }
             let varies = names.operand(which, None).unwrap_or_default();
@@ -64,7 +64,7 @@ fn missed(report: &mut Report<'_>, f: usize, known: &KernelAnalysis) {
     let kernel = report.kernel;
     let func = &kernel.funcs[f];
     let cfg = &known.funcs[f].cfg;
-    let mut lanes = Lanes::new(kernel, func);
+    let mut lanes = Lanes::new(kernel, func, known.funcs[f].uniformity.locals());
     // Where every lane of a scope has to come; a call stands for what the callee begins with.
     let points: Vec<(u32, Scope)> = func
         .code
@@ -80,7 +80,7 @@ fn missed(report: &mut Report<'_>, f: usize, known: &KernelAnalysis) {
     for (i, scope) in &points {
         let inst = &func.code[*i as usize];
         let guard = inst.guard.filter(|_| *scope == Scope::Block);
-        if let Some(n) = guard.and_then(|g| lanes.split(g)) {
+        if let Some(n) = guard.and_then(|g| lanes.split(*i, g)) {
             found.insert(*i, (*i, n));
         }
     }
@@ -97,13 +97,13 @@ fn missed(report: &mut Report<'_>, f: usize, known: &KernelAnalysis) {
         if info.has(Effect::Cond) || one_way {
             continue;
         }
-        let Some(n) = lanes.split(g) else { continue };
+        let Some(n) = lanes.split(last, g) else { continue };
         followed += 1;
         if followed > BRANCHES {
             break;
         }
         let convergent = known.funcs[f].uniformity.divergence(b) == Divergence::Convergent;
-        let torn = convergent && lanes.splits_a_subgroup(g);
+        let torn = convergent && lanes.splits_a_subgroup(last, g);
         follow(cfg, b, &points, torn, &mut |at, taken| {
             let executed = if taken { n } else { lanes.count() - n };
             found.entry(at).or_insert((last, executed));
@@ -184,12 +184,14 @@ struct Lanes<'a> {
     block: [u32; 3],
     /// The only instruction that writes a variable, where there is only one and it has no guard.
     def: HashMap<Var, Option<u32>>,
-    known: HashMap<Var, Option<Rc<Vec<i128>>>>,
+    /// What instructions compute, as far as known.
+    known: HashMap<u32, Option<Rc<Vec<i128>>>>,
+    locals: &'a Locals,
     left: usize,
 }
 
 impl<'a> Lanes<'a> {
-    fn new(kernel: &Kernel, func: &'a Func) -> Lanes<'a> {
+    fn new(kernel: &Kernel, func: &'a Func, locals: &'a Locals) -> Lanes<'a> {
         let mut def: HashMap<Var, Option<u32>> = HashMap::new();
         func.params.iter().filter_map(Var::of).for_each(|v| {
             def.insert(v, None);
@@ -203,7 +205,7 @@ impl<'a> Lanes<'a> {
             });
         }
         let block = kernel.block.unwrap_or([1; 3]);
-        Lanes { func, block, def, known: HashMap::new(), left: EVALUATIONS }
+        Lanes { func, block, def, known: HashMap::new(), locals, left: EVALUATIONS }
     }
 
     fn count(&self) -> u32 {
@@ -213,31 +215,32 @@ impl<'a> Lanes<'a> {
     }
 
     /// Lanes where a guard holds, if it holds in some and not in others.
-    fn split(&mut self, g: Guard) -> Option<u32> {
-        let values = self.variable(Var::Pred(g.pred), DEPTH)?;
+    fn split(&mut self, i: u32, g: Guard) -> Option<u32> {
+        let values = self.variable(i, Var::Pred(g.pred), DEPTH)?;
         let holds = values.iter().filter(|v| (**v != 0) != g.negate).count() as u32;
         (holds > 0 && holds < self.count()).then_some(holds)
     }
 
     /// Whether lanes of one subgroup disagree on a guard.
-    fn splits_a_subgroup(&mut self, g: Guard) -> bool {
-        let values = self.variable(Var::Pred(g.pred), DEPTH);
+    fn splits_a_subgroup(&mut self, i: u32, g: Guard) -> bool {
+        let values = self.variable(i, Var::Pred(g.pred), DEPTH);
         values.is_some_and(|v| v.chunks(limits::SUBGROUP).any(|c| c.iter().any(|x| *x != c[0])))
     }
 
-    fn variable(&mut self, v: Var, depth: u32) -> Option<Rc<Vec<i128>>> {
-        if let Some(known) = self.known.get(&v) {
+    /// What instruction `i` reads in a variable: written in the same block, or the only value that there is.
+    fn variable(&mut self, i: u32, v: Var, depth: u32) -> Option<Rc<Vec<i128>>> {
+        let local = self.locals.writer(i, v);
+        let by = local.or_else(|| self.def.get(&v).copied().flatten())?;
+        if let Some(known) = self.known.get(&by) {
             return known.clone();
         }
-        let inst = self.def.get(&v).copied().flatten()?;
         self.left = self.left.checked_sub(1)?;
-        let value = depth.checked_sub(1).and_then(|d| self.evaluate(&self.func.code[inst as usize], d));
-        let value = value.map(Rc::new);
-        self.known.insert(v, value.clone());
+        let value = depth.checked_sub(1).and_then(|d| self.evaluate(by, d)).map(Rc::new);
+        self.known.insert(by, value.clone());
         value
     }
 
-    fn operand(&mut self, o: &Operand, ty: Type, depth: u32) -> Option<Rc<Vec<i128>>> {
+    fn operand(&mut self, i: u32, o: &Operand, ty: Type, depth: u32) -> Option<Rc<Vec<i128>>> {
         let n = self.count();
         let [x, y, z] = self.block;
         let all = |value: &dyn Fn(u32) -> u32| Some(Rc::new((0..n).map(|l| i128::from(value(l))).collect()));
@@ -264,21 +267,22 @@ impl<'a> Lanes<'a> {
                 Special::SubgroupLane => all(&|l| l % limits::SUBGROUP as u32),
                 _ => None,
             },
-            o => self.variable(Var::of(o)?, depth),
+            o => self.variable(i, Var::of(o)?, depth),
         }
     }
 
     /// What an instruction computes, if it does not depend on more than lane numbers and nothing wraps.
-    fn evaluate(&mut self, inst: &Inst, depth: u32) -> Option<Vec<i128>> {
+    fn evaluate(&mut self, i: u32, depth: u32) -> Option<Vec<i128>> {
+        let inst = &self.func.code[i as usize];
         let ty = inst.ty?;
         let from = if inst.op == Op::Cvt { inst.ty2? } else { ty };
         if ty.is_float() || from.is_float() {
             return None;
         }
-        let a = self.operand(inst.args.get(1)?, from, depth)?;
+        let a = self.operand(i, inst.args.get(1)?, from, depth)?;
         let second = if matches!(inst.op, Op::Shl | Op::Shr) { Type::U32 } else { ty };
         let b = match inst.args.get(2) {
-            Some(o) => self.operand(o, second, depth)?,
+            Some(o) => self.operand(i, o, second, depth)?,
             None => a.clone(),
         };
         let compare = Cmp::from_code(u16::from(inst.modes[0]));

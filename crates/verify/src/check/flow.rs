@@ -8,6 +8,8 @@ use crate::analysis::Cfg;
 use crate::codes;
 use crate::vars::{Use, Var, VarSet, visit};
 use phalanx_isa::{Effect, Guard, Inst, PlaceItem};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 
 /// Visits allowed per block, so that hostile control flow cannot take quadratic time.
 const VISITS: usize = 64;
@@ -107,39 +109,44 @@ fn solve(report: &Report<'_>, f: usize, cfg: &Cfg) -> Option<Vec<Option<State>>>
     });
     entry[0] = Some(start);
     let mut budget = VISITS * cfg.blocks.len() + 1024;
+    // Rounds in reverse post order: one for straight code, about one more per level of loops. A round visits only blocks whose
+    // state has changed, by their position in the order.
     let mut queued = vec![false; cfg.blocks.len()];
-    queued[0] = true;
-    // Rounds in reverse post order: one for straight code, about one more per level of loops.
-    let mut again = true;
-    while again {
-        again = false;
-        for b in &cfg.rpo {
-            if !std::mem::replace(&mut queued[*b as usize], false) {
+    let mut round = BinaryHeap::from([Reverse(0u32)]);
+    let mut next_round = Vec::new();
+    loop {
+        let Some(Reverse(at)) = round.pop() else {
+            if next_round.is_empty() {
+                break;
+            }
+            round.extend(next_round.drain(..).map(Reverse));
+            continue;
+        };
+        let b = cfg.rpo[at as usize];
+        queued[b as usize] = false;
+        budget = budget.checked_sub(1)?;
+        let Some(mut state) = entry[b as usize].clone() else { continue };
+        let block = &cfg.blocks[b as usize];
+        func.code[block.start as usize..block.end as usize].iter().for_each(|i| state.step(i));
+        let last = &func.code[block.end as usize - 1];
+        for s in block.succs() {
+            let mut out = state.clone();
+            if let Some(g) = edge_guard(last, block.end, cfg.blocks[*s as usize].start, block.succs().len()) {
+                out.assume(g);
+            }
+            out.tidy();
+            let old = &mut entry[*s as usize];
+            let new = match old {
+                None => out,
+                Some(old) => old.meet(&out),
+            };
+            if old.as_ref() == Some(&new) {
                 continue;
             }
-            budget = budget.checked_sub(1)?;
-            let Some(mut state) = entry[*b as usize].clone() else { continue };
-            let block = &cfg.blocks[*b as usize];
-            func.code[block.start as usize..block.end as usize].iter().for_each(|i| state.step(i));
-            let last = &func.code[block.end as usize - 1];
-            for s in block.succs() {
-                let mut out = state.clone();
-                if let Some(g) =
-                    edge_guard(last, block.end, cfg.blocks[*s as usize].start, block.succs().len())
-                {
-                    out.assume(g);
-                }
-                out.tidy();
-                let old = &mut entry[*s as usize];
-                let new = match old {
-                    None => out,
-                    Some(old) => old.meet(&out),
-                };
-                if old.as_ref() != Some(&new) {
-                    *old = Some(new);
-                    queued[*s as usize] = true;
-                    again |= cfg.rpo_index(*s) <= cfg.rpo_index(*b);
-                }
+            *old = Some(new);
+            if !std::mem::replace(&mut queued[*s as usize], true) {
+                let to = cfg.rpo_index(*s);
+                if to > at { round.push(Reverse(to)) } else { next_round.push(to) }
             }
         }
     }

@@ -120,26 +120,19 @@ fn direction(c: &mut Checker<'_, '_>, n: u8, arg: &Arg, base: Base, access: Opti
     let Some(access) = access else { return };
     let atomic = c.inst.op.info().has(Effect::MemAtomic);
     let (wrong, wanted) = match (access, arg.role) {
-        (Access::In | Access::Out, _) if atomic => ("updates atomically", "inout"),
-        (Access::In, Role::Store | Role::Out) => ("writes", "out"),
+        (Access::In | Access::Out, _) if atomic => ("accesses atomically", "inout"),
+        (Access::In, Role::Store | Role::Out) => ("writes", "out` or `inout"),
         (Access::Out, Role::Load | Role::Input) => ("reads", "inout"),
         _ => return,
     };
     let word = match access {
-        Access::In => "in",
-        Access::Out => "out",
-        Access::InOut => "inout",
+        Access::In => "an `in`",
+        Access::Out => "an `out`",
+        Access::InOut => "an `inout`",
     };
-    let mnemonic = c.mnemonic();
-    let wanted = if (access, wanted) == (Access::In, "out") { "out` or `inout" } else { wanted };
+    let message = format!("what `{}` {wrong}, `{name}`, is {word} buffer", c.mnemonic());
     c.report
-        .add(
-            codes::ACCESS,
-            c.f,
-            c.item(n),
-            format!("`{mnemonic}` {wrong} `{name}`, which is an `{word}` buffer"),
-            "",
-        )
+        .add(codes::ACCESS, c.f, c.item(n), message, "")
         .also(0, item(base), "declared here")
         .help(format!("declare it `{wanted}`"));
 }

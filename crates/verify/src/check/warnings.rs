@@ -10,12 +10,16 @@ use phalanx_isa::{Access, Base, Expr, Func, Inst, Kernel, Kind, Operand, ParamKi
 
 /// Looks at a valid kernel.
 pub(super) fn kernel(report: &mut Report<'_>, known: &KernelAnalysis) {
-    let after_exit = after_exit(report.kernel, known);
-    for (f, after_exit) in after_exit.iter().enumerate() {
+    let exits = [Scope::Block, Scope::Subgroup].map(|scope| after_exit(report.kernel, known, scope));
+    for f in 0..known.funcs.len() {
         for i in 0..report.kernel.funcs[f].code.len() as u32 {
             let block = known.funcs[f].cfg.block_of(i);
             if known.funcs[f].cfg.reachable(block) {
-                collective_missed(report, f, i, &known.funcs[f], after_exit[block as usize] <= i);
+                let after_exit = |scope| {
+                    let exits = &exits[usize::from(scope == Scope::Subgroup)];
+                    exits[f][block as usize] <= i
+                };
+                collective_missed(report, f, i, &known.funcs[f], &after_exit);
                 uniform_operands(report, f, i, known);
                 constant_index(report, f, i);
             }
@@ -31,7 +35,13 @@ pub(super) fn kernel(report: &mut Report<'_>, known: &KernelAnalysis) {
     unused(report, known);
 }
 
-fn collective_missed(report: &mut Report<'_>, f: usize, i: u32, known: &FuncAnalysis, after_exit: bool) {
+fn collective_missed(
+    report: &mut Report<'_>,
+    f: usize,
+    i: u32,
+    known: &FuncAnalysis,
+    after_exit: &dyn Fn(Scope) -> bool,
+) {
     let inst = &report.kernel.funcs[f].code[i as usize];
     let Some(scope) = collective(inst) else { return };
     let uniformity = match scope {
@@ -39,7 +49,8 @@ fn collective_missed(report: &mut Report<'_>, f: usize, i: u32, known: &FuncAnal
         Scope::Subgroup => &known.subgroup,
     };
     let apart = uniformity.divergence(known.cfg.block_of(i)) != Divergence::Convergent;
-    let guard = inst.guard.filter(|g| scope == Scope::Block && !uniformity.is_uniform(Var::Pred(g.pred)));
+    let guard =
+        inst.guard.filter(|g| scope == Scope::Block && !uniformity.is_uniform_at(i, Var::Pred(g.pred)));
     let mnemonic = inst.mnemonic();
     let lanes = if scope == Scope::Block { "block" } else { "subgroup" };
     if let Some(g) = guard {
@@ -53,7 +64,7 @@ fn collective_missed(report: &mut Report<'_>, f: usize, i: u32, known: &FuncAnal
         report
             .add(codes::W_DIVERGENT, f, PlaceItem::Inst(i), message, "")
             .help(format!("every lane of the {lanes} must execute it, or the launch traps"));
-    } else if after_exit && scope == Scope::Block {
+    } else if after_exit(scope) {
         let message = format!("`{mnemonic}` comes where some lanes may have ended");
         report.add(codes::W_EXITED, f, PlaceItem::Inst(i), message, "").help(
             "a lane that has ended counts as missing: let it go on without effect, or end all lanes together",
@@ -62,12 +73,13 @@ fn collective_missed(report: &mut Report<'_>, f: usize, i: u32, known: &FuncAnal
 }
 
 /// For every block the first instruction before which some lanes, but not all, may have ended; past the block's end: none.
-fn after_exit(kernel: &Kernel, known: &KernelAnalysis) -> Vec<Vec<u32>> {
+fn after_exit(kernel: &Kernel, known: &KernelAnalysis, scope: Scope) -> Vec<Vec<u32>> {
     let mut first: Vec<Vec<u32>> = known.funcs.iter().map(|f| vec![u32::MAX; f.cfg.blocks.len()]).collect();
     let mut callers: Vec<Vec<(usize, u32)>> = vec![Vec::new(); kernel.funcs.len()];
     let mut work: Vec<(usize, u32, u32)> = Vec::new();
     for (f, func) in kernel.funcs.iter().enumerate() {
         let k = &known.funcs[f];
+        let uniformity = if scope == Scope::Block { &k.uniformity } else { &k.subgroup };
         for (i, inst) in func.code.iter().enumerate() {
             let b = k.cfg.block_of(i as u32);
             if !k.cfg.reachable(b) {
@@ -76,8 +88,8 @@ fn after_exit(kernel: &Kernel, known: &KernelAnalysis) -> Vec<Vec<u32>> {
             if let Some(g) = callee(kernel, inst) {
                 callers[g].push((f, i as u32));
             }
-            let apart = k.uniformity.divergence(b) != Divergence::Convergent;
-            let parts = separates(&k.uniformity, inst);
+            let apart = uniformity.divergence(b) != Divergence::Convergent;
+            let parts = separates(uniformity, i as u32, inst);
             let leaves = ends_lane(inst, f == 0) && inst.guard.is_some() && (parts || apart);
             let goes_to_end = parts && {
                 let succs = k.cfg.blocks[b as usize].succs();
@@ -88,14 +100,17 @@ fn after_exit(kernel: &Kernel, known: &KernelAnalysis) -> Vec<Vec<u32>> {
             }
         }
     }
-    let mut exited = vec![false; kernel.funcs.len()];
-    while let Some((f, b, from)) = work.pop() {
-        // A function in which lanes end is an end for its callers too.
-        if !std::mem::replace(&mut exited[f], true) {
-            for (g, i) in &callers[f] {
-                work.push((*g, known.funcs[*g].cfg.block_of(*i), *i + 1));
-            }
+    // A call of a function in which lanes end is such an instruction too.
+    let mut ends: Vec<bool> = vec![false; kernel.funcs.len()];
+    let mut next = 0;
+    while let Some(&(f, _, _)) = work.get(next) {
+        next += 1;
+        if !std::mem::replace(&mut ends[f], true) {
+            let calls = callers[f].iter();
+            work.extend(calls.map(|(g, i)| (*g, known.funcs[*g].cfg.block_of(*i), *i + 1)));
         }
+    }
+    while let Some((f, b, from)) = work.pop() {
         let cfg = &known.funcs[f].cfg;
         let old = first[f][b as usize];
         if old <= from {
@@ -131,7 +146,7 @@ fn uniform_operands(report: &mut Report<'_>, f: usize, i: u32, known: &KernelAna
     };
     for (n, (arg, o)) in info.args.iter().zip(&inst.args).enumerate() {
         let bad = match (arg.role, o) {
-            (Role::Uniform | Role::Out | Role::Input, o) => !known.uniform_operand(f, o, scope),
+            (Role::Uniform | Role::Out | Role::Input, o) => !known.uniform_operand(f, i, o, scope),
             _ => false,
         };
         if bad {
