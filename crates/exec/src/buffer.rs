@@ -150,7 +150,7 @@ impl Buffer {
         let slice: &[u8] = (*bytes).as_ref();
         // SAFETY: the slice is borrowed from the owner, which the storage keeps beside it: while an `Arc` of it exists nobody has
         // it mutably, so the borrow may last as long. The storage gives the slice out only for accesses under its guard.
-        let slice = unsafe { std::mem::transmute::<&[u8], &'static [u8]>(slice) };
+        let slice: &'static [u8] = unsafe { std::slice::from_raw_parts(slice.as_ptr(), slice.len()) };
         Buffer::new(owner, slice.len() as u64, Storage::External(slice, bytes))
     }
 

@@ -237,6 +237,38 @@ fn lanes_at_different_barriers_or_rounds_do_not_meet() {
 }
 
 #[test]
+fn rounds_of_a_loop_without_an_end_differ() {
+    // No path leads to the function's end: lanes leave only by a guarded `exit`. Lane 0 skips the first round's operation.
+    let text = |op: &str| {
+        format!(
+            "kernel k(out y: u32[]) {{
+        let n: u32; let p, q: pred
+            sub.u32 n, 1, %lane.x
+        again:
+            set.eq.u32 p, n, 1
+        @p  bra skip
+            {op}
+        skip:
+            set.eq.u32 q, n, 7
+        @q  exit
+            sub.u32 n, 0, 7
+            sub.u32 n, 0, n
+            bra again
+        }}"
+        )
+    };
+    for (op, kind) in
+        [("bar.subgroup", TrapKind::Sync), ("bar.sync", TrapKind::Sync), ("trap 3", TrapKind::User)]
+    {
+        let t = trap(&text(op), &[u32s(&[0])], config(1, 2));
+        assert_eq!(t.lane_trap.kind, kind, "{op}");
+        if kind == TrapKind::Sync {
+            assert_eq!(t.lane_trap.detail, TrapDetail::Missing { lanes: vec![1], count: 1 }, "{op}");
+        }
+    }
+}
+
+#[test]
 fn a_guarded_barrier_is_missed_where_the_guard_is_false() {
     let text = "kernel k(m: u32) {
         let p: pred
