@@ -453,6 +453,12 @@ impl<'a> Parser<'a> {
     /// `func NAME(...) -> (...) { ... }`, after the word.
     fn func(&mut self, k: &mut KernelState<'a>) -> Res<()> {
         let keyword = self.toks[self.at - 1].span();
+        if k.funcs.len() >= limits::FUNCTIONS {
+            let message = format!("more than {} functions in a kernel", limits::FUNCTIONS);
+            self.report(codes::LIMIT, keyword, message);
+            self.skip_block();
+            return Err(Failed);
+        }
         let loc = self.take_loc(keyword);
         self.open_free();
         let run = self.place.run.take();
@@ -469,13 +475,6 @@ impl<'a> Parser<'a> {
             return Err(Failed);
         }
         let number = k.funcs.len();
-        if number == limits::FUNCTIONS {
-            self.report(
-                codes::LIMIT,
-                keyword,
-                format!("more than {} functions in a kernel", limits::FUNCTIONS),
-            );
-        }
         k.funcs.push(f);
         self.body(k, number, open);
         self.place.run = run;

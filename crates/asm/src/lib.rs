@@ -4,6 +4,40 @@
 //! same bytes, [`builder`] makes modules from Rust. Errors are collected as [`Diagnostic`]s, all of a file at once; feature
 //! `render` (on by default) shows them with their source lines.
 //!
+//! # The text
+//! A file holds `const` declarations and kernels. A statement ends with its line or with `;`; `//` begins a comment.
+//! ```
+//! let text = "
+//! const TILE = 64                              // expressions: + - * / % << >> ceil min max; an optional `: f32` fixes the type
+//! kernel demo(in x: f32[], inout y: f32[], in xs: f32[][4], n: u32)
+//!         block TILE  grid ceil(n, TILE)       // grid: the same, of parameters and len(x), known at launch
+//! {
+//!     shared part: f32[TILE]                   // also `private`; `f32[]`, the last shared array: sized by the launch
+//!     let i: u32; let v = r7: f32              // the lowest free number, or the one after `=`; r0.. and p0.. need no `let`
+//!     mov.u32     i, %global.x
+//!     set.lt.u32  p0, i, n
+//! @!p0 bra        done
+//!     ld.f32      v, x[i + TILE - 1]           // one value and a sum of constants
+//!     call        (v), twice, (v)
+//!     st.f32      y[i], v
+//! done:
+//!     exit
+//!     func twice(a: f32) -> (b: f32) {         // sees the kernel's parameters, arrays and constants
+//!         mul.f32     b, a, 2
+//!         ret
+//!     }
+//! }";
+//! assert!(phalanx_asm::assemble("demo.phx", text).is_ok());
+//! ```
+//! A name has one meaning: registers do not hide parameters or constants. A name between backquotes is never a keyword, a
+//! number or a plain register. Numbers are rounded once, to the type of the operand in which they stand.
+//!
+//! The disassembler uses some forms that people need not: `.file "name"` (the module's source name; what has no `.loc` then
+//! has no place), `.loc LINE:COL` (the place of the next declaration or instruction; with `..` behind it, each instruction
+//! after that stands one line further), `.body LINE:COL` (the body's place where it is not the kernel's), `.7:` (a label
+//! that is not stored), `.label "name"` (one that is only stored), `.name r5 "name"` (the same for a register),
+//! `.registers N` and `.predicates N` (files that are longer than their last register).
+//!
 //! Invariant: nothing here judges what a program does. Names, numbers and the form of instructions are settled here; types,
 //! control flow and everything that a binary module could get wrong too are the validator's.
 #![forbid(unsafe_code)]

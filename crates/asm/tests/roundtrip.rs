@@ -346,6 +346,7 @@ fn deep_and_long_texts_end_in_errors() {
         format!("kernel a(n: u32) grid {}n {{ exit }}", "n + ".repeat(50_000)),
         format!("kernel a() {{ mov.u32 r0, {}\n exit }}", "(".repeat(50_000)),
         "`".repeat(50_000),
+        format!("kernel a() {{ {} exit }}", "func f() { ret } ".repeat(20_000)),
         "x ".repeat(50_000),
     ] {
         assert!(assemble("deep", &text).is_err(), "{}", &text[..40]);
