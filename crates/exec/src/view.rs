@@ -172,15 +172,44 @@ impl<'a> View<'a> {
     #[inline(always)]
     #[allow(dead_code, reason = "the lockstep executor's")]
     pub(crate) fn load32<T: Elem>(&self, first: u64, out: &mut [T; 32]) {
-        debug_assert!(first + 32 <= self.len && size_of::<T>() == self.elem.bytes());
-        if let Some(all) = self.read_only::<T>() {
-            if let Some(part) = all.get(first as usize..first as usize + 32) {
-                out.copy_from_slice(part);
+        assert!(first.checked_add(32).is_some_and(|e| e <= self.len) && size_of::<T>() == self.elem.bytes());
+        let at = first as usize;
+        // SAFETY: in range and of the element's size (asserted); the invariant gives validity and alignment, and that nobody
+        // writes a read-only view, or atomic access by all others.
+        unsafe {
+            if !self.writable {
+                *out = *self.ptr.cast::<T>().add(at).cast::<[T; 32]>();
+                return;
             }
-        } else {
             for (i, o) in out.iter_mut().enumerate() {
-                if let Some(bits) = self.load(first + i as u64) {
-                    *o = T::from_bits(bits);
+                let r = Ordering::Relaxed;
+                *o = T::from_bits(match size_of::<T>() {
+                    1 => AtomicU8::from_ptr(self.ptr.add(at + i)).load(r).into(),
+                    2 => AtomicU16::from_ptr(self.ptr.cast::<u16>().add(at + i)).load(r).into(),
+                    4 => AtomicU32::from_ptr(self.ptr.cast::<u32>().add(at + i)).load(r).into(),
+                    _ => AtomicU64::from_ptr(self.ptr.cast::<u64>().add(at + i)).load(r),
+                });
+            }
+        }
+    }
+
+    /// Stores 32 consecutive elements from `first`, one relaxed atomic store each. The caller has checked that
+    /// `first + 32 <= len`, that the view is writable and that `T` has the element's size.
+    #[inline(always)]
+    pub(crate) fn store32<T: Elem>(&self, first: u64, values: &[T; 32]) {
+        assert!(first.checked_add(32).is_some_and(|e| e <= self.len) && self.writable);
+        assert!(size_of::<T>() == self.elem.bytes());
+        let at = first as usize;
+        // SAFETY: in range, writable and of the element's size (asserted); the invariant gives validity, alignment and atomic
+        // access by all others.
+        unsafe {
+            for (i, v) in values.iter().enumerate() {
+                let bits = v.to_bits();
+                match size_of::<T>() {
+                    1 => AtomicU8::from_ptr(self.ptr.add(at + i)).store(bits as u8, Ordering::Relaxed),
+                    2 => AtomicU16::from_ptr(self.ptr.cast::<u16>().add(at + i)).store(bits as u16, Ordering::Relaxed),
+                    4 => AtomicU32::from_ptr(self.ptr.cast::<u32>().add(at + i)).store(bits as u32, Ordering::Relaxed),
+                    _ => AtomicU64::from_ptr(self.ptr.cast::<u64>().add(at + i)).store(bits, Ordering::Relaxed),
                 }
             }
         }

@@ -1,1 +1,419 @@
-//! The lockstep executor: all lanes of a block together, with SIMD.
+//! The lane executor: lanes of a block in lockstep, in chunks of up to 128, with SIMD bodies.
+//!
+//! A block is one to eight chunks. A chunk runs until all its lanes stop at a block collective or end; when every chunk of the
+//! block has, the block's part is done (combine a reduction, run a native operation) and they go on. Blocks are spread over
+//! threads; where there are fewer blocks than threads, the chunks of a block are. Shared memory goes through relaxed atomics,
+//! so chunks of one block may run at the same time.
+//!
+//! `decode` flattens a kernel, `tier` picks the SIMD bodies (`body`, `memory`, `cross`, on the scalar operations in `ops`),
+//! `chunk` executes.
+
+mod body;
+mod chunk;
+mod cross;
+mod decode;
+mod memory;
+mod ops;
+mod tier;
+
+use crate::launch::{Executor, Launch, LaunchError, Prepared};
+use crate::native::{MatmulT2, Site, matmul_t2};
+use crate::trap::{LaneTrap, TrapDetail};
+use crate::view::View;
+use crate::workers::{Grain, run_blocks};
+use chunk::{Chunk, Env, GROUPS, LANES, Stop, lanes_of};
+use decode::{ABSOLUTE, BlockOp, MemOperand, Program, Source};
+use parking_lot::Mutex;
+use phalanx_isa::{TrapKind, Type};
+use phalanx_simd::tier::Tier;
+use phalanx_verify::Verified;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+
+#[cfg(not(target_endian = "little"))]
+compile_error!("the lane executor writes constants as little-endian bytes");
+
+/// The executor for one SIMD level.
+#[derive(Clone, Copy, Debug)]
+pub struct Lanes {
+    tier: Tier,
+}
+
+impl Lanes {
+    /// For a level that this machine has.
+    ///
+    /// # Errors
+    /// [`LaunchError::Unsupported`] naming the levels that it has.
+    pub fn new(tier: Tier) -> Result<Lanes, LaunchError> {
+        if tier.is_available() {
+            return Ok(Lanes { tier });
+        }
+        let all: Vec<&str> = Tier::available().iter().map(|t| t.name()).collect();
+        Err(LaunchError::Unsupported(format!("this machine has no {tier}; it has {}", all.join(", "))))
+    }
+    /// For the best level of this machine.
+    pub fn best() -> Lanes {
+        Lanes { tier: Tier::best() }
+    }
+    /// The level.
+    pub fn tier(&self) -> Tier {
+        self.tier
+    }
+}
+
+impl Executor for Lanes {
+    fn name(&self) -> &'static str {
+        "lanes"
+    }
+    fn prepare(&self, program: &Verified, kernel_index: usize) -> Result<Arc<dyn Prepared>, LaunchError> {
+        let kernel = &program.module().kernels[kernel_index];
+        let plain = decode::decode(kernel, program.analysis(kernel_index), self.tier, false);
+        Ok(Arc::new(LanesKernel {
+            verified: program.clone(),
+            kernel_index,
+            tier: self.tier,
+            plain,
+            fueled: OnceLock::new(),
+            idle: Mutex::new(Vec::new()),
+        }))
+    }
+}
+
+struct LanesKernel {
+    verified: Verified,
+    kernel_index: usize,
+    tier: Tier,
+    plain: Program,
+    /// The form that counts fuel, made when first needed.
+    fueled: OnceLock<Program>,
+    /// States of earlier launches of the plain form.
+    idle: Mutex<Vec<BlockState>>,
+}
+
+/// What a worker needs to run blocks.
+struct BlockState {
+    lanes: [u32; 3],
+    chunks: Vec<Chunk>,
+    shared: Vec<u64>,
+    /// Whether the launch's constants are in the chunks' absolute areas.
+    ready: bool,
+    plain: bool,
+}
+
+impl Prepared for LanesKernel {
+    fn run(&self, launch: &Launch<'_>) -> Result<(), LaneTrap> {
+        let fuel = launch.options.fuel.is_some();
+        let program = if fuel {
+            self.fueled.get_or_init(|| {
+                let kernel = &self.verified.module().kernels[self.kernel_index];
+                decode::decode(kernel, self.verified.analysis(self.kernel_index), self.tier, true)
+            })
+        } else {
+            &self.plain
+        };
+        let blocks = launch.blocks();
+        let lanes = launch.lanes();
+        let chunks = (lanes as usize).div_ceil(LANES);
+        let threads = launch.threads();
+        let get = || self.state(program, launch, !fuel);
+        // Work below some microseconds is done before another thread could have woken up. Loops make the guess a lower bound;
+        // such kernels count as if each instruction ran a hundred times.
+        let per_block = program.static_cost * chunks as u64 * if program.has_loops { 100 } else { 1 };
+        let cost = per_block.saturating_mul(blocks).saturating_mul(10);
+        let alone = threads <= 1 || cost < 20_000;
+        let grain = if cost < 2_000_000 { Grain::Short } else { Grain::Coarse };
+        let states = StatePool { kernel: self, get: &get };
+        if alone || blocks >= threads as u64 || chunks == 1 {
+            let threads = if alone { 1 } else { threads };
+            return run_blocks(launch, threads, grain, || states.take(), |s, block| {
+                s.get().run_block(program, launch, block, 1)
+            });
+        }
+        let mut state = states.take();
+        (0..blocks).try_for_each(|block| state.get().run_block(program, launch, block, threads))
+    }
+}
+
+/// Hands out states and takes them back.
+struct StatePool<'a> {
+    kernel: &'a LanesKernel,
+    get: &'a (dyn Fn() -> BlockState + Sync),
+}
+
+struct Lent<'a> {
+    kernel: &'a LanesKernel,
+    state: Option<BlockState>,
+}
+
+impl<'a> StatePool<'a> {
+    fn take(&self) -> Lent<'a> {
+        Lent { kernel: self.kernel, state: Some((self.get)()) }
+    }
+}
+
+impl Lent<'_> {
+    fn get(&mut self) -> &mut BlockState {
+        // Some until drop.
+        self.state.get_or_insert_with(|| unreachable!("a lent state stays until it is given back"))
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        if let Some(mut s) = self.state.take().filter(|s| s.plain) {
+            s.ready = false;
+            let mut idle = self.kernel.idle.lock();
+            if idle.len() < 64 {
+                idle.push(s);
+            }
+        }
+    }
+}
+
+impl LanesKernel {
+    /// A state with the launch's constants in place.
+    fn state(&self, program: &Program, launch: &Launch<'_>, plain: bool) -> BlockState {
+        let lanes = launch.lanes();
+        let kept = if plain { self.idle.lock().pop() } else { None };
+        let mut s = match kept {
+            Some(s) if s.lanes == launch.block => s,
+            _ => {
+                let firsts = (0..lanes).step_by(LANES);
+                let mut chunks: Vec<Chunk> =
+                    firsts.map(|first| Chunk::new(program, first, (lanes - first).min(LANES as u32))).collect();
+                let several = chunks.len() > 1 && program.has_block_ops;
+                chunks.iter_mut().for_each(|c| c.track_decisions = several);
+                BlockState { lanes: launch.block, chunks, shared: Vec::new(), ready: false, plain }
+            }
+        };
+        let arrays = launch.kernel().shared.iter().enumerate();
+        let words: u64 = arrays.map(|(i, a)| (launch.shared_elements(i) * a.elem.bytes() as u64).div_ceil(64) * 8).sum();
+        s.shared.resize(words as usize, 0);
+        s
+    }
+}
+
+impl BlockState {
+    /// Fills the slots whose values change with the launch (once) or the block.
+    fn fill_slots(&mut self, program: &Program, launch: &Launch<'_>, block: u64) {
+        let first_time = !self.ready;
+        self.ready = true;
+        for slot in &program.slots {
+            match slot.source {
+                Source::Imm(bits) if first_time => {
+                    self.chunks.iter_mut().for_each(|c| c.splat(slot.offset, slot.ty, bits));
+                }
+                Source::Param(p) if first_time => {
+                    let bits = launch.scalar(p);
+                    self.chunks.iter_mut().for_each(|c| c.splat(slot.offset, slot.ty, bits));
+                }
+                Source::Imm(_) | Source::Param(_) => {}
+                Source::Special(special) => {
+                    let of_block = {
+                        use phalanx_isa::Special as S;
+                        matches!(
+                            special,
+                            S::BlockX | S::BlockY | S::BlockZ | S::BlockLinear | S::GlobalX | S::GlobalY | S::GlobalZ
+                                | S::GlobalLinear
+                        )
+                    };
+                    if !(first_time || of_block) {
+                        continue;
+                    }
+                    for c in &mut self.chunks {
+                        if special.is_uniform() {
+                            c.splat(slot.offset, slot.ty, launch.special(special, block, 0));
+                            continue;
+                        }
+                        let size = slot.ty.bytes();
+                        let start = (slot.offset & !ABSOLUTE) as usize;
+                        for i in 0..c.groups * 32 {
+                            // Lanes that do not exist get numbers too: nobody sees them.
+                            let v = launch.special(special, block, c.first_lane + i as u32);
+                            c.write_absolute(start + i * size, size, v);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn run_block(
+        &mut self,
+        program: &Program,
+        launch: &Launch<'_>,
+        block: u64,
+        threads: usize,
+    ) -> Result<(), LaneTrap> {
+        self.fill_slots(program, launch, block);
+        self.shared.fill(0);
+        let kernel = launch.kernel();
+        let base = self.shared.as_mut_ptr();
+        let mut at = 0usize;
+        let shared: Vec<View<'_>> = kernel
+            .shared
+            .iter()
+            .enumerate()
+            .map(|(i, a)| {
+                let len = launch.shared_elements(i);
+                let first = at;
+                at += (len * a.elem.bytes() as u64).div_ceil(64) as usize * 8;
+                // SAFETY: `shared` was sized for all arrays in `state`, each starting at a multiple of 8 words of a word-aligned
+                // allocation; it is not touched otherwise until the block has run, and arrays do not overlap.
+                unsafe { View::new(base.add(first).cast(), len, a.elem, true) }
+            })
+            .collect();
+        let env = Env { launch, program, shared: &shared, block };
+        self.chunks.iter_mut().for_each(|c| c.start_block(&env));
+        loop {
+            self.run_chunks(&env, threads);
+            self.check(&env)?;
+            let Stop::At(at) = self.chunks[0].stop else { return Ok(()) };
+            let op = &program.codes[self.chunks[0].func as usize].ops[at as usize];
+            self.block_operation(&env, op)?;
+        }
+    }
+
+    /// Runs every chunk to its next stop, on several threads where the block has to itself.
+    fn run_chunks(&mut self, env: &Env<'_>, threads: usize) {
+        let n = self.chunks.len();
+        let threads = threads.min(n);
+        if threads <= 1 {
+            return self.chunks.iter_mut().for_each(|c| c.run(env));
+        }
+        let slots: Vec<Mutex<&mut Chunk>> = self.chunks.iter_mut().map(Mutex::new).collect();
+        let next = AtomicU32::new(0);
+        env.launch.workers.run(threads, Grain::Short, &|_| {
+            let _float_mode = crate::workers::FloatMode::nearest_with_denormals();
+            while let Some(slot) = slots.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
+                slot.lock().run(env);
+            }
+        });
+    }
+
+    /// After an interval: the lowest lane's trap, else a collective that lanes missed, else nothing.
+    fn check(&self, env: &Env<'_>) -> Result<(), LaneTrap> {
+        let traps = self.chunks.iter().filter_map(|c| c.trap.as_ref());
+        if let Some(trap) = traps.min_by_key(|t| t.lane) {
+            return Err(trap.clone());
+        }
+        let first = &self.chunks[0];
+        let together = self.chunks.iter().all(|c| c.stop == first.stop && c.same_instance(first) && c.stuck.is_empty());
+        if together || (self.chunks.iter().all(|c| c.stop == Stop::Done && c.stuck.is_empty())) {
+            return Ok(());
+        }
+        Err(self.missed(env))
+    }
+
+    /// The report of a missed collective: at the lowest waiting lane, with the lanes that are not at the same instance.
+    fn missed(&self, env: &Env<'_>) -> LaneTrap {
+        struct Waiting {
+            func: u16,
+            inst: u32,
+            lanes: Vec<u32>,
+            scope: Option<Vec<u32>>,
+        }
+        let mut all: Vec<Waiting> = Vec::new();
+        for (i, c) in self.chunks.iter().enumerate() {
+            let number = |m: &chunk::Mask| -> Vec<u32> { lanes_of(m).map(|l| c.first_lane + l).collect() };
+            for s in &c.stuck {
+                let scope = s.scope.as_ref().map(number);
+                all.push(Waiting { func: s.func, inst: s.inst, lanes: number(&s.lanes), scope });
+            }
+            if let Stop::At(at) = c.stop {
+                let inst = env.program.codes[c.func as usize].ops[at as usize].inst;
+                // Chunks at the same instance wait together.
+                let same = self.chunks[..i].iter().position(|o| o.stop == c.stop && o.same_instance(c));
+                let lanes = number(&c.born);
+                let found = same.and_then(|o| {
+                    let first = self.chunks[o].first_lane;
+                    all.iter_mut().find(|w| w.scope.is_none() && w.lanes.contains(&first))
+                });
+                match found {
+                    Some(w) => w.lanes.extend(lanes),
+                    None => all.push(Waiting { func: c.func, inst, lanes, scope: None }),
+                }
+            }
+        }
+        let block = env.block;
+        let lowest = all.into_iter().min_by_key(|w| w.lanes[0]);
+        let Some(w) = lowest else {
+            // Not reached: a miss has waiting lanes.
+            return LaneTrap { kind: TrapKind::Sync, func: 0, inst: 0, block, lane: 0, detail: TrapDetail::None };
+        };
+        let scope = w.scope.unwrap_or_else(|| (0..env.launch.lanes()).collect());
+        let missing: Vec<u32> = scope.into_iter().filter(|l| !w.lanes.contains(l)).collect();
+        let detail =
+            TrapDetail::Missing { count: missing.len() as u32, lanes: missing.into_iter().take(8).collect() };
+        LaneTrap { kind: TrapKind::Sync, func: w.func, inst: w.inst, block, lane: w.lanes[0], detail }
+    }
+
+    /// What the block does when all lanes have arrived.
+    fn block_operation(&mut self, env: &Env<'_>, op: &decode::DOp) -> Result<(), LaneTrap> {
+        match &env.program.block_ops[op.aux as usize] {
+            BlockOp::Barrier => Ok(()),
+            BlockOp::Reduce { ty, dest, uniform, combine } => {
+                let mut values = self.chunks.iter().flat_map(|c| c.partial[..c.groups].iter().copied());
+                let first = values.next().unwrap_or(0);
+                let total = values.fold(first, combine);
+                for c in &mut self.chunks {
+                    c.fill(*dest, *ty, total, *uniform);
+                }
+                Ok(())
+            }
+            BlockOp::MatmulT2 { y, w, x, numbers } => {
+                let site = Site { func: self.chunks[0].func, inst: op.inst, block: env.block };
+                let mut number = [0u32; 5];
+                for (n, (slot, stride)) in number.iter_mut().zip(numbers) {
+                    *n = self.uniform_value(*slot, *stride, Type::U32, site)? as u32;
+                }
+                let [m, n0, nn, ldy, ldx] = number;
+                let y = self.mem_operand(y, site)?;
+                let x = self.mem_operand(x, site)?;
+                matmul_t2(env.launch, &MatmulT2 { y, w: *w, x, m, n0, nn, ldy, ldx }, site)
+            }
+        }
+    }
+
+    /// The one value that all lanes of the block have in a slot.
+    fn uniform_value(&mut self, slot: u32, stride: u8, ty: Type, site: Site) -> Result<u64, LaneTrap> {
+        let first = self.chunks[0].lane_value(slot, 0, ty);
+        for c in &mut self.chunks {
+            let born = c.born;
+            let lanes = lanes_of(&born).take(if stride == 0 { 1 } else { LANES });
+            for lane in lanes {
+                if c.lane_value(slot, if stride == 0 { 0 } else { lane }, ty) != first {
+                    let Site { func, inst, block } = site;
+                    let detail = TrapDetail::None;
+                    return Err(LaneTrap { kind: TrapKind::NotUniform, func, inst, block, lane: 0, detail });
+                }
+            }
+        }
+        Ok(first)
+    }
+
+    fn mem_operand(&mut self, m: &MemOperand, site: Site) -> Result<(u16, u64, u64), LaneTrap> {
+        let which = match m.which {
+            None => 0,
+            Some((slot, stride, ty)) => {
+                let v = self.uniform_value(slot, stride, ty, site)?;
+                extend(v, ty).max(-1) as u64
+            }
+        };
+        let (slot, stride, ty) = m.index;
+        let first = extend(self.uniform_value(slot, stride, ty, site)?, ty) + i128::from(m.disp);
+        // A negative or huge place is beyond every buffer.
+        Ok((m.param, which, u64::try_from(first).unwrap_or(u64::MAX)))
+    }
+}
+
+/// An index's exact value.
+fn extend(bits: u64, ty: Type) -> i128 {
+    match ty {
+        Type::I32 => i128::from(bits as u32 as i32),
+        Type::I64 => i128::from(bits as i64),
+        _ => i128::from(bits),
+    }
+}
+
+const _: () = assert!(GROUPS * 32 == LANES);

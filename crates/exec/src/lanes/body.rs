@@ -1,0 +1,361 @@
+//! The loops over lanes: for each subgroup of a chunk compute 32 values, then write those of the active lanes.
+//!
+//! Everything here is `inline(always)` and generic; `tier.rs` wraps it in functions with a SIMD level's target features, where
+//! the loops over 32 become vector code of that level's width.
+//!
+//! Safety of all functions: called from `Chunk::run` with an operation that `decode` made for the running program, so that
+//! operand offsets name slots of the right type and size (see `Chunk::at`).
+
+use super::chunk::{Chunk, Env, Mask, NONE, and, any, bits};
+use super::decode::DOp;
+use super::ops::{Bin, Compare, Int, Num, Shift, Tern, Trig, Un, Value};
+use crate::trap::TrapDetail;
+use phalanx_isa::TrapKind;
+
+/// Writes a group's results where the mask has bits; a group whose existing lanes are all active is written whole (nobody
+/// reads the registers of lanes that do not exist).
+#[inline(always)]
+pub(super) unsafe fn put<T: Copy>(dst: *mut [T; 32], values: &[T; 32], active: u32, born: u32) {
+    // SAFETY: see the module's head.
+    unsafe {
+        if active & born == born {
+            *dst = *values;
+        } else {
+            let dst = &mut *dst;
+            for i in 0..32 {
+                dst[i] = if active >> i & 1 != 0 { values[i] } else { dst[i] };
+            }
+        }
+    }
+}
+
+/// How many groups an operation covers.
+#[inline(always)]
+pub(super) fn groups(x: &Chunk, op: &DOp) -> usize {
+    if op.uniform { 1 } else { x.groups }
+}
+
+/// Runs `f(group, active lanes)` for the groups with active lanes.
+macro_rules! each_group {
+    ($x:ident, $op:ident, $m:ident, |$g:ident, $w:ident| $body:block) => {
+        for $g in 0..groups($x, $op) {
+            let $w = $m[$g];
+            if $w != 0 $body
+        }
+    };
+}
+pub(super) use each_group;
+
+#[inline(always)]
+pub(super) unsafe fn un<O: Un>(x: &mut Chunk, op: &DOp, m: &Mask) -> bool {
+    // SAFETY: see the module's head.
+    unsafe {
+        let (d, a) = (x.at::<[O::D; 32]>(op.d), x.at::<[O::A; 32]>(op.a));
+        each_group!(x, op, m, |g, w| {
+            let a = &*a.add(g * op.sa as usize);
+            let mut r = [O::D::default(); 32];
+            for i in 0..32 {
+                r[i] = O::f(a[i]);
+            }
+            put(d.add(g), &r, w, x.born[g]);
+        });
+    }
+    true
+}
+
+#[inline(always)]
+pub(super) unsafe fn mov<T: Value>(x: &mut Chunk, op: &DOp, m: &Mask) -> bool {
+    // SAFETY: see the module's head.
+    unsafe {
+        let (d, a) = (x.at::<[T; 32]>(op.d), x.at::<[T; 32]>(op.a));
+        each_group!(x, op, m, |g, w| {
+            let r = *a.add(g * op.sa as usize);
+            put(d.add(g), &r, w, x.born[g]);
+        });
+    }
+    true
+}
+
+/// The same bits; a NaN source shows its type's one pattern.
+#[inline(always)]
+pub(super) unsafe fn bitcast<S: Value, D: Value>(x: &mut Chunk, op: &DOp, m: &Mask) -> bool {
+    // SAFETY: see the module's head.
+    unsafe {
+        let (d, a) = (x.at::<[D; 32]>(op.d), x.at::<[S; 32]>(op.a));
+        each_group!(x, op, m, |g, w| {
+            let a = &*a.add(g * op.sa as usize);
+            let mut r = [D::default(); 32];
+            for i in 0..32 {
+                r[i] = D::from_bits(a[i].canonical().bits());
+            }
+            put(d.add(g), &r, w, x.born[g]);
+        });
+    }
+    true
+}
+
+#[inline(always)]
+pub(super) unsafe fn bin<O: Bin>(x: &mut Chunk, op: &DOp, m: &Mask) -> bool {
+    // SAFETY: see the module's head.
+    unsafe {
+        let (d, a, b) = (x.at::<[O::T; 32]>(op.d), x.at::<[O::T; 32]>(op.a), x.at::<[O::T; 32]>(op.b));
+        each_group!(x, op, m, |g, w| {
+            let (a, b) = (&*a.add(g * op.sa as usize), &*b.add(g * op.sb as usize));
+            let mut r = [O::T::default(); 32];
+            for i in 0..32 {
+                r[i] = O::f(a[i], b[i]);
+            }
+            put(d.add(g), &r, w, x.born[g]);
+        });
+    }
+    true
+}
+
+#[inline(always)]
+pub(super) unsafe fn tern<O: Tern>(x: &mut Chunk, op: &DOp, m: &Mask) -> bool {
+    // SAFETY: see the module's head.
+    unsafe {
+        let d = x.at::<[O::T; 32]>(op.d);
+        let (a, b, c) = (x.at::<[O::T; 32]>(op.a), x.at::<[O::T; 32]>(op.b), x.at::<[O::T; 32]>(op.c));
+        each_group!(x, op, m, |g, w| {
+            let (a, b) = (&*a.add(g * op.sa as usize), &*b.add(g * op.sb as usize));
+            let c = &*c.add(g * op.sc as usize);
+            let mut r = [O::T::default(); 32];
+            for i in 0..32 {
+                r[i] = O::f(a[i], b[i], c[i]);
+            }
+            put(d.add(g), &r, w, x.born[g]);
+        });
+    }
+    true
+}
+
+#[inline(always)]
+pub(super) unsafe fn shift<O: Shift>(x: &mut Chunk, op: &DOp, m: &Mask) -> bool {
+    // SAFETY: see the module's head.
+    unsafe {
+        let (d, a, n) = (x.at::<[O::T; 32]>(op.d), x.at::<[O::T; 32]>(op.a), x.at::<[u32; 32]>(op.b));
+        each_group!(x, op, m, |g, w| {
+            let (a, n) = (&*a.add(g * op.sa as usize), &*n.add(g * op.sb as usize));
+            let mut r = [O::T::default(); 32];
+            for i in 0..32 {
+                r[i] = O::f(a[i], n[i]);
+            }
+            put(d.add(g), &r, w, x.born[g]);
+        });
+    }
+    true
+}
+
+/// Bit i of the result: byte i is not zero (each byte is 0 or 0xff).
+#[inline(always)]
+fn movemask(b: &[u8; 32]) -> u32 {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    // SAFETY: SSE2 is part of x86-64; the loads are unaligned loads of the array's two halves.
+    unsafe {
+        use std::arch::x86_64::{__m128i, _mm_loadu_si128, _mm_movemask_epi8};
+        let p = b.as_ptr().cast::<__m128i>();
+        _mm_movemask_epi8(_mm_loadu_si128(p)) as u32 | (_mm_movemask_epi8(_mm_loadu_si128(p.add(1))) as u32) << 16
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    b.iter().enumerate().fold(0, |r, (i, v)| r | u32::from(*v & 1) << i)
+}
+
+#[inline(always)]
+pub(super) unsafe fn compare<O: Compare>(x: &mut Chunk, op: &DOp, m: &Mask) -> bool {
+    // SAFETY: see the module's head.
+    unsafe {
+        let (a, b) = (x.at::<[O::T; 32]>(op.a), x.at::<[O::T; 32]>(op.b));
+        let d = x.at::<Mask>(op.d);
+        each_group!(x, op, m, |g, w| {
+            let (a, b) = (&*a.add(g * op.sa as usize), &*b.add(g * op.sb as usize));
+            let mut r = [0u8; 32];
+            for i in 0..32 {
+                r[i] = if O::f(a[i], b[i]) { 0xff } else { 0 };
+            }
+            let r = movemask(&r);
+            if op.uniform {
+                *d = [r; 4];
+            } else {
+                (*d)[g] = ((*d)[g] & !w) | (r & w);
+            }
+        });
+    }
+    true
+}
+
+#[inline(always)]
+pub(super) unsafe fn select<T: Value>(x: &mut Chunk, op: &DOp, m: &Mask) -> bool {
+    // SAFETY: see the module's head.
+    unsafe {
+        let (d, a, b) = (x.at::<[T; 32]>(op.d), x.at::<[T; 32]>(op.a), x.at::<[T; 32]>(op.b));
+        let p = x.pred(op.c);
+        each_group!(x, op, m, |g, w| {
+            let (a, b) = (&*a.add(g * op.sa as usize), &*b.add(g * op.sb as usize));
+            let mut r = *b;
+            for i in 0..32 {
+                r[i] = if p[g] >> i & 1 != 0 { a[i] } else { r[i] };
+            }
+            put(d.add(g), &r, w, x.born[g]);
+        });
+    }
+    true
+}
+
+/// Logic on predicates: words of 32 lanes.
+#[inline(always)]
+pub(super) unsafe fn preds(x: &mut Chunk, op: &DOp, m: &Mask, f: impl Fn(u32, u32, u32) -> u32) -> bool {
+    // SAFETY: see the module's head; all three are predicate slots (or unused and then any predicate slot).
+    unsafe {
+        let (a, b, c) = (x.pred(op.a), x.pred(op.b), x.pred(op.c));
+        let d = &mut *x.at::<Mask>(op.d);
+        for g in 0..d.len() {
+            d[g] = (d[g] & !m[g]) | (f(a[g], b[g], c[g]) & m[g]);
+        }
+    }
+    true
+}
+
+/// Integer division and remainder: lanes that divide by zero trap, the others get their result.
+#[inline(always)]
+pub(super) unsafe fn divide<O: Bin>(x: &mut Chunk, op: &DOp, env: &Env<'_>, m: &Mask) -> bool
+where
+    O::T: Int,
+{
+    let mut bad = NONE;
+    // SAFETY: see the module's head.
+    unsafe {
+        let (d, a, b) = (x.at::<[O::T; 32]>(op.d), x.at::<[O::T; 32]>(op.a), x.at::<[O::T; 32]>(op.b));
+        each_group!(x, op, m, |g, w| {
+            let (a, b) = (*a.add(g * op.sa as usize), *b.add(g * op.sb as usize));
+            if op.uniform {
+                if b[0].is_zero() {
+                    bad = x.mask;
+                } else {
+                    *d = [O::f(a[0], b[0]); 32];
+                }
+                break;
+            }
+            let d = &mut *d.add(g);
+            for i in bits(w) {
+                let i = i as usize;
+                if b[i].is_zero() {
+                    bad[g] |= 1 << i;
+                } else {
+                    d[i] = O::f(a[i], b[i]);
+                }
+            }
+        });
+    }
+    if any(&bad) {
+        let bad = and(&bad, &x.mask);
+        x.trap_lanes(&bad, env, op.inst, TrapKind::DivByZero, TrapDetail::None);
+        return false;
+    }
+    true
+}
+
+/// sin, cos, tan: the fast form for all lanes, then the complete one for the few with huge arguments.
+#[inline(always)]
+pub(super) unsafe fn trig<O: Trig>(x: &mut Chunk, op: &DOp, m: &Mask) -> bool {
+    use super::ops::Float;
+    // SAFETY: see the module's head.
+    unsafe {
+        let (d, a) = (x.at::<[O::T; 32]>(op.d), x.at::<[O::T; 32]>(op.a));
+        each_group!(x, op, m, |g, w| {
+            let a = &*a.add(g * op.sa as usize);
+            let mut r = [O::T::default(); 32];
+            let mut wide = false;
+            for i in 0..32 {
+                r[i] = O::fast(a[i]);
+                wide |= a[i].wide();
+            }
+            if wide {
+                for i in 0..32 {
+                    if a[i].wide() {
+                        r[i] = O::full(a[i]);
+                    }
+                }
+            }
+            put(d.add(g), &r, w, x.born[g]);
+        });
+    }
+    true
+}
+
+/// `loop`: subtracts 1 and leaves in the predicate slot `c` where the result is not 0.
+#[inline(always)]
+pub(super) unsafe fn countdown<T: Int>(x: &mut Chunk, op: &DOp, m: &Mask) -> bool {
+    // SAFETY: see the module's head.
+    unsafe {
+        let d = x.at::<[T; 32]>(op.d);
+        let p = x.at::<Mask>(op.c);
+        *p = NONE;
+        each_group!(x, op, m, |g, w| {
+            let mut r = *d.add(g);
+            let mut nonzero = [0u8; 32];
+            for i in 0..32 {
+                r[i] = Num::sub(r[i], T::ONE);
+                nonzero[i] = if r[i].is_zero() { 0 } else { 0xff };
+            }
+            put(d.add(g), &r, w, x.born[g]);
+            let taken = movemask(&nonzero) & w;
+            if op.uniform {
+                *p = [taken; 4];
+            } else {
+                (*p)[g] = taken;
+            }
+        });
+    }
+    true
+}
+
+/// A function of u32 operands that may trap per lane: the Atlas group. `f(a, b, c)` gives the result or a trap.
+#[inline(always)]
+pub(super) unsafe fn checked(
+    x: &mut Chunk,
+    op: &DOp,
+    env: &Env<'_>,
+    m: &Mask,
+    f: impl Fn(u32, u32, u32) -> Result<u32, (TrapKind, u32)>,
+) -> bool {
+    let mut clean = true;
+    for g in 0..groups(x, op) {
+        // SAFETY: see the module's head; unused operands are any u32 slot.
+        let (a, b, c) = unsafe {
+            (
+                *x.at::<[u32; 32]>(op.a).add(g * op.sa as usize),
+                *x.at::<[u32; 32]>(op.b).add(g * op.sb as usize),
+                *x.at::<[u32; 32]>(op.c).add(g * op.sc as usize),
+            )
+        };
+        let active = if op.uniform { u32::MAX } else { m[g] };
+        for i in bits(active) {
+            let l = i as usize;
+            match f(a[l], b[l], c[l]) {
+                Ok(v) if op.to_pred => {
+                    // SAFETY: as above, a predicate slot.
+                    let d = unsafe { &mut *x.at::<Mask>(op.d) };
+                    let (word, bit) = (&mut d[g], 1 << i);
+                    *word = if v != 0 { *word | bit } else { *word & !bit };
+                    if op.uniform {
+                        *d = [if v != 0 { u32::MAX } else { 0 }; 4];
+                    }
+                }
+                // SAFETY: as above.
+                Ok(v) => unsafe { (*x.at::<[u32; 32]>(op.d).add(g))[l] = v },
+                Err((kind, value)) => {
+                    clean = false;
+                    let mut lanes = NONE;
+                    lanes[g] = 1 << i;
+                    let lanes = if op.uniform { x.mask } else { lanes };
+                    x.trap_lanes(&lanes, env, op.inst, kind, TrapDetail::Value(value.into()));
+                    if op.uniform {
+                        return false;
+                    }
+                }
+            }
+        }
+    }
+    clean
+}

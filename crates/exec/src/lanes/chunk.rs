@@ -1,0 +1,726 @@
+//! A chunk: up to 128 lanes of a block that run in lockstep, with their registers, masks and reconvergence stack.
+//!
+//! Registers are structure-of-arrays: groups of 32 values (one group per subgroup). A uniform register is one group whose 32
+//! values are equal, read with stride 0, so that one handler serves uniform and varying operands.
+
+use super::decode::{ABSOLUTE, Code, DOp, Flow, NO_JOIN, Program};
+use crate::launch::Launch;
+use crate::pool::LaunchPool;
+use crate::trap::{LaneTrap, TrapDetail};
+use crate::view::View;
+use phalanx_isa::{TrapKind, Type, limits};
+
+/// Subgroups of a chunk at most: 4 x 32 lanes. 64 to 128 lanes measured best for divergent code, whose finished lanes a larger
+/// chunk drags along, and keep the registers of most kernels in the first-level cache.
+pub(super) const GROUPS: usize = 4;
+/// Lanes of a chunk at most.
+pub(super) const LANES: usize = GROUPS * 32;
+
+/// One bit per lane, one word per subgroup.
+pub(super) type Mask = [u32; GROUPS];
+/// All lanes.
+pub(super) const FULL: Mask = [u32::MAX; GROUPS];
+/// No lane.
+pub(super) const NONE: Mask = [0; GROUPS];
+
+#[inline(always)]
+pub(super) fn any(m: &Mask) -> bool {
+    m.iter().fold(0, |a, w| a | w) != 0
+}
+#[inline(always)]
+pub(super) fn and(a: &Mask, b: &Mask) -> Mask {
+    std::array::from_fn(|i| a[i] & b[i])
+}
+#[inline(always)]
+pub(super) fn and_not(a: &Mask, b: &Mask) -> Mask {
+    std::array::from_fn(|i| a[i] & !b[i])
+}
+#[inline(always)]
+pub(super) fn or(a: &Mask, b: &Mask) -> Mask {
+    std::array::from_fn(|i| a[i] | b[i])
+}
+/// The lanes of a mask, ascending.
+pub(super) fn lanes_of(m: &Mask) -> impl Iterator<Item = u32> + '_ {
+    m.iter().enumerate().flat_map(|(g, w)| bits(*w).map(move |i| g as u32 * 32 + i))
+}
+/// The set bits of a word, ascending.
+#[inline(always)]
+pub(super) fn bits(mut w: u32) -> impl Iterator<Item = u32> {
+    std::iter::from_fn(move || {
+        if w == 0 {
+            return None;
+        }
+        let i = w.trailing_zeros();
+        w &= w - 1;
+        Some(i)
+    })
+}
+
+/// What waits on the reconvergence stack.
+enum Entry {
+    /// Lanes that go on at `pc` and wait for each other at `join`.
+    Path { pc: u32, join: u32, mask: Mask },
+    /// A call: where its lanes go on once all have returned.
+    Call { pc: u32, join: u32, mask: Mask, called: Mask, func: u16, frame: u32, call: u32 },
+}
+
+/// A decision that the whole chunk took alike at a branch where other chunks may decide otherwise: two chunks are at the same
+/// instance of a collective only if these agree.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Decision {
+    branch: u32,
+    join: u32,
+    taken: bool,
+    times: u64,
+    depth: u32,
+}
+
+/// Why a chunk stopped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Stop {
+    /// At a block collective: the index of its operation.
+    At(u32),
+    /// No lane is left.
+    Done,
+}
+
+/// Lanes that wait at a collective which others missed.
+pub(super) struct Stuck {
+    pub(super) func: u16,
+    pub(super) inst: u32,
+    pub(super) lanes: Mask,
+    /// The lanes of the scope that did not arrive; `None`: all other lanes of the block.
+    pub(super) scope: Option<Mask>,
+}
+
+/// What belongs to the block that the chunk's lanes run in, for the time of a run.
+pub(super) struct Env<'a> {
+    pub(super) launch: &'a Launch<'a>,
+    pub(super) program: &'a Program,
+    pub(super) shared: &'a [View<'a>],
+    pub(super) block: u64,
+}
+
+impl Env<'_> {
+    pub(super) fn pool(&self) -> &LaunchPool {
+        &self.launch.pool
+    }
+}
+
+#[repr(C, align(64))]
+#[derive(Clone, Copy)]
+struct Line([u8; 64]);
+
+/// The state of a chunk; everything in it is owned by the one thread that runs it.
+pub(super) struct Chunk {
+    /// First linear lane of the block.
+    pub(super) first_lane: u32,
+    /// Subgroups in use.
+    pub(super) groups: usize,
+    /// The lanes that exist (the last chunk of a block may be partial).
+    pub(super) born: Mask,
+    /// Born and not ended, trapped or stuck.
+    pub(super) alive: Mask,
+    /// Lanes that trapped in this interval: nobody waits for them.
+    pub(super) trapped: Mask,
+    /// Active now.
+    pub(super) mask: Mask,
+    pub(super) pc: u32,
+    pub(super) func: u16,
+    join: u32,
+    depth: u32,
+    frame: u32,
+    stack: Vec<Entry>,
+    decisions: Vec<Decision>,
+    pub(super) track_decisions: bool,
+    absolute: Vec<Line>,
+    frames: Vec<Line>,
+    private: Vec<Line>,
+    /// The trap of the lowest lane so far.
+    pub(super) trap: Option<LaneTrap>,
+    pub(super) stuck: Vec<Stuck>,
+    fuel_used: Vec<u64>,
+    pub(super) phase: [u16; LANES],
+    pub(super) pool_sequence: [u32; LANES],
+    ticks: u32,
+    /// Per-subgroup partial results of a block reduction.
+    pub(super) partial: [u64; GROUPS],
+    /// A barrier was passed with this operation's arguments; used by the block.
+    pub(super) stop: Stop,
+}
+
+impl Chunk {
+    /// A chunk of `lanes` lanes from `first_lane` for kernels of this program.
+    pub(super) fn new(program: &Program, first_lane: u32, lanes: u32) -> Chunk {
+        let groups = (lanes as usize).div_ceil(32);
+        let mut born = NONE;
+        for i in 0..lanes as usize {
+            born[i / 32] |= 1 << (i % 32);
+        }
+        let lines = |bytes: usize| vec![Line([0; 64]); bytes.div_ceil(64)];
+        Chunk {
+            first_lane,
+            groups,
+            born,
+            alive: born,
+            trapped: NONE,
+            mask: born,
+            pc: 0,
+            func: 0,
+            join: NO_JOIN,
+            depth: 0,
+            frame: 0,
+            stack: Vec::new(),
+            decisions: Vec::new(),
+            track_decisions: false,
+            absolute: lines(program.absolute_bytes as usize),
+            frames: lines(program.codes[0].frame_bytes as usize),
+            private: lines(program.private_bytes as usize),
+            trap: None,
+            stuck: Vec::new(),
+            fuel_used: Vec::new(),
+            phase: [0; LANES],
+            pool_sequence: [0; LANES],
+            ticks: 0,
+            partial: [0; GROUPS],
+            stop: Stop::Done,
+        }
+    }
+
+    /// Ready for the first instruction of a block.
+    pub(super) fn start_block(&mut self, env: &Env<'_>) {
+        self.alive = self.born;
+        self.mask = self.born;
+        self.trapped = NONE;
+        self.pc = 0;
+        self.func = 0;
+        self.join = NO_JOIN;
+        self.depth = 0;
+        self.frame = 0;
+        self.stack.clear();
+        self.decisions.clear();
+        self.trap = None;
+        self.stuck.clear();
+        if env.program.uses_state {
+            self.phase = [env.launch.phase_of_block(env.block) as u16; LANES];
+            self.pool_sequence = [0; LANES];
+        }
+        if !self.private.is_empty() {
+            self.private.fill(Line([0; 64]));
+        }
+        if env.launch.options.fuel.is_some() {
+            self.fuel_used.clear();
+            self.fuel_used.resize(LANES, 0);
+        }
+    }
+
+    /// The address of an operand: `ABSOLUTE` offsets are constants, parameters and special registers, others are in the
+    /// current frame.
+    ///
+    /// # Safety
+    /// `offset` is one that `decode` made for the running program and function, so `offset` plus the operand's size lies inside
+    /// the absolute area or the current frame (`frames` holds `frame + frame_bytes` of the function, see `enter`).
+    #[inline(always)]
+    pub(super) unsafe fn at<T>(&mut self, offset: u32) -> *mut T {
+        // SAFETY: in bounds by the contract above; both areas are 64-byte aligned and all offsets multiples of 64.
+        unsafe {
+            if offset & ABSOLUTE != 0 {
+                self.absolute.as_mut_ptr().cast::<u8>().add((offset & !ABSOLUTE) as usize).cast()
+            } else {
+                self.frames.as_mut_ptr().cast::<u8>().add((self.frame + offset) as usize).cast()
+            }
+        }
+    }
+
+    /// The lane's private memory at a byte offset of the private area.
+    ///
+    /// # Safety
+    /// `offset` plus the element size is inside the private area: an array's base from `decode` plus an index checked against
+    /// its length.
+    #[inline(always)]
+    pub(super) unsafe fn private_at<T>(&mut self, offset: usize) -> *mut T {
+        // SAFETY: by the contract.
+        unsafe { self.private.as_mut_ptr().cast::<u8>().add(offset).cast() }
+    }
+
+    /// Writes a value's bits into all 32 places of a uniform slot of the absolute area.
+    pub(super) fn splat(&mut self, offset: u32, ty: Type, value: u64) {
+        let size = if ty == Type::Pred { 4 } else { ty.bytes() };
+        let value = if ty == Type::Pred { if value != 0 { u64::from(u32::MAX) } else { 0 } } else { value };
+        let start = (offset & !ABSOLUTE) as usize;
+        let count = if ty == Type::Pred { GROUPS } else { 32 };
+        for i in 0..count {
+            self.write_absolute(start + i * size, size, value);
+        }
+    }
+
+    /// Writes the low `size` bytes of a value into the absolute area.
+    pub(super) fn write_absolute(&mut self, at: usize, size: usize, value: u64) {
+        let bytes = value.to_le_bytes();
+        let mut i = 0;
+        while i < size {
+            // Little-endian hosts only: checked at compile time in mod.rs.
+            self.absolute[(at + i) / 64].0[(at + i) % 64] = bytes[i];
+            i += 1;
+        }
+    }
+
+    /// Reads a predicate operand.
+    ///
+    /// # Safety
+    /// As [`Chunk::at`], for a predicate slot.
+    #[inline(always)]
+    pub(super) unsafe fn pred(&mut self, offset: u32) -> Mask {
+        // SAFETY: by the contract.
+        unsafe { *self.at::<Mask>(offset) }
+    }
+
+    /// Takes lanes out with a trap; the lowest lane's is kept.
+    #[cold]
+    pub(super) fn trap_lanes(&mut self, lanes: &Mask, env: &Env<'_>, inst: u32, kind: TrapKind, detail: TrapDetail) {
+        let Some(lowest) = lanes_of(lanes).next() else { return };
+        let lane = self.first_lane + lowest;
+        if self.trap.as_ref().is_none_or(|t| lane < t.lane) {
+            self.trap = Some(LaneTrap { kind, func: self.func, inst, block: env.block, lane, detail });
+        }
+        self.trapped = or(&self.trapped, lanes);
+        self.remove(lanes);
+    }
+
+    fn remove(&mut self, lanes: &Mask) {
+        self.alive = and_not(&self.alive, lanes);
+        self.mask = and_not(&self.mask, lanes);
+    }
+
+    /// Takes arrived lanes out because others of their scope are missing. Where only trapped lanes are missing, nothing more
+    /// is to be said: the trap is reported.
+    #[cold]
+    fn strand(&mut self, inst: u32, lanes: Mask, scope: Option<Mask>) {
+        self.stuck.push(Stuck { func: self.func, inst, lanes, scope });
+        self.remove(&lanes);
+    }
+
+    /// Goes on with the next path that has lanes. False: none is left.
+    fn pop(&mut self, env: &Env<'_>) -> bool {
+        while let Some(entry) = self.stack.pop() {
+            match entry {
+                Entry::Path { pc, join, mask } => {
+                    self.mask = and(&mask, &self.alive);
+                    self.pc = pc;
+                    self.join = join;
+                }
+                Entry::Call { pc, join, mask, called, func, frame, call } => {
+                    let callee = self.frame;
+                    self.mask = and(&mask, &self.alive);
+                    self.pc = pc;
+                    self.join = join;
+                    self.func = func;
+                    self.frame = frame;
+                    self.depth -= 1;
+                    let depth = self.depth;
+                    self.decisions.retain(|d| d.depth <= depth);
+                    let all = self.mask;
+                    self.mask = and(&called, &self.alive);
+                    self.copy_results(env.program, call, callee);
+                    self.mask = all;
+                }
+            }
+            if any(&self.mask) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Copies 32-lane groups between frames under the mask.
+    fn copy(&mut self, from: usize, to: usize, c: &super::decode::Copy) {
+        let mask = self.mask;
+        let frames = self.frames.as_mut_ptr().cast::<u8>();
+        if c.pred {
+            for (g, w) in mask.iter().enumerate() {
+                // SAFETY: both slots are predicate slots of frames that `enter` made room for.
+                unsafe {
+                    let src = *frames.add(from + g * 4).cast::<u32>();
+                    let dst = frames.add(to + g * 4).cast::<u32>();
+                    *dst = (*dst & !w) | (src & w);
+                }
+            }
+            return;
+        }
+        let n = if c.to_uniform { 1 } else { self.groups };
+        for g in 0..n {
+            let w = if c.to_uniform { u32::MAX } else { mask[g] };
+            let step = if c.from_uniform { 0 } else { g * 32 * c.size };
+            for i in bits(w) {
+                let at = i as usize * c.size;
+                // SAFETY: both slots are register slots of `size`-byte elements of frames (or the absolute area, `from`) that
+                // `enter` made room for; they do not overlap, being of different frames.
+                unsafe {
+                    std::ptr::copy_nonoverlapping(
+                        frames.add(from + step + at),
+                        frames.add(to + g * 32 * c.size + at),
+                        c.size,
+                    );
+                }
+            }
+        }
+    }
+
+    fn copy_results(&mut self, program: &Program, call: u32, callee: u32) {
+        for c in &program.calls[call as usize].results {
+            self.copy((callee + c.from) as usize, (self.frame + c.to) as usize, c);
+        }
+    }
+
+    /// Enters a function under `mask`. False: the depth limit is reached.
+    fn enter(&mut self, env: &Env<'_>, call: u32, mask: Mask, op: &DOp) -> bool {
+        if self.depth as usize + 1 >= limits::CALL_DEPTH {
+            self.trap_lanes(&mask, env, op.inst, TrapKind::CallDepth, TrapDetail::None);
+            return false;
+        }
+        let site = &env.program.calls[call as usize];
+        let frame = self.frame + env.program.codes[self.func as usize].frame_bytes;
+        let end = (frame + env.program.codes[site.func as usize].frame_bytes) as usize;
+        if self.frames.len() * 64 < end {
+            self.frames.resize(end.div_ceil(64), Line([0; 64]));
+        }
+        // Lanes that do not call go on behind the call, together with those that return.
+        self.stack.push(Entry::Call {
+            pc: self.pc,
+            join: self.join,
+            mask: self.mask,
+            called: mask,
+            func: self.func,
+            frame: self.frame,
+            call,
+        });
+        self.mask = mask;
+        for c in &site.args {
+            if c.from & ABSOLUTE != 0 {
+                self.copy_absolute(c, frame);
+            } else {
+                self.copy((self.frame + c.from) as usize, (frame + c.to) as usize, c);
+            }
+        }
+        self.depth += 1;
+        self.frame = frame;
+        self.func = site.func;
+        self.pc = 0;
+        self.join = NO_JOIN;
+        true
+    }
+
+    /// Copies an argument that is a constant, parameter or special register into a callee's frame, for all lanes: the callee
+    /// reads only its active ones.
+    fn copy_absolute(&mut self, c: &super::decode::Copy, frame: u32) {
+        let from = (c.from & !ABSOLUTE) as usize;
+        let groups = if c.to_uniform { 1 } else { self.groups };
+        let group_bytes = if c.pred { 4 } else { 32 * c.size };
+        for g in 0..groups {
+            let step = if c.from_uniform && !c.pred { 0 } else { g * group_bytes };
+            for i in 0..group_bytes {
+                let b = self.absolute[(from + step + i) / 64].0[(from + step + i) % 64];
+                let to = (frame + c.to) as usize + g * group_bytes + i;
+                self.frames[to / 64].0[to % 64] = b;
+            }
+        }
+    }
+
+    /// Whether two chunks that stopped at the same operation are at the same instance of it.
+    pub(super) fn same_instance(&self, other: &Chunk) -> bool {
+        let calls = |c: &Chunk| -> Vec<u32> {
+            c.stack
+                .iter()
+                .filter_map(|e| match e {
+                    Entry::Call { pc, .. } => Some(*pc),
+                    Entry::Path { .. } => None,
+                })
+                .collect()
+        };
+        self.func == other.func && self.decisions == other.decisions && calls(self) == calls(other)
+    }
+
+    fn decide(&mut self, branch: u32, join: u32, taken: bool) {
+        if !self.track_decisions || self.mask != self.born {
+            return;
+        }
+        let depth = self.depth;
+        match self.decisions.last_mut() {
+            Some(d) if (d.branch, d.taken, d.depth) == (branch, taken, depth) => d.times += 1,
+            _ => self.decisions.push(Decision { branch, join, taken, times: 1, depth }),
+        }
+    }
+
+    /// Runs until all lanes stopped at a block collective or ended.
+    pub(super) fn run(&mut self, env: &Env<'_>) {
+        self.stop = self.run_inner(env);
+    }
+
+    fn run_inner(&mut self, env: &Env<'_>) -> Stop {
+        if !any(&self.mask) && !self.pop(env) {
+            return Stop::Done;
+        }
+        'func: loop {
+            let code: &Code = &env.program.codes[self.func as usize];
+            let ops = &code.ops[..];
+            loop {
+                let op = &ops[self.pc as usize];
+                self.pc += 1;
+                let m = if op.guard == DOp::NO_GUARD {
+                    self.mask
+                } else {
+                    // SAFETY: the guard is a predicate slot of the running function.
+                    let p = unsafe { self.pred(op.guard) };
+                    if op.negate { and_not(&self.mask, &p) } else { and(&self.mask, &p) }
+                };
+                match op.flow {
+                    Flow::Next => {
+                        if op.guard != DOp::NO_GUARD && !any(&m) {
+                            continue;
+                        }
+                        let m = if op.uniform { FULL } else { m };
+                        // SAFETY: `op` was decoded for this program and tier, whose features were detected when the executor
+                        // was made; its operand offsets belong to the running function.
+                        if unsafe { (op.run)(self, op, env, &m) } || any(&self.mask) {
+                            continue;
+                        }
+                        if !self.pop(env) {
+                            return Stop::Done;
+                        }
+                        continue 'func;
+                    }
+                    Flow::Jump => {
+                        self.pc = op.target;
+                        if op.back && self.cancelled(env, op) {
+                            if !self.pop(env) {
+                                return Stop::Done;
+                            }
+                            continue 'func;
+                        }
+                    }
+                    Flow::BranchUniform => {
+                        if any(&m) {
+                            self.pc = op.target;
+                            if op.back && self.cancelled(env, op) {
+                                if !self.pop(env) {
+                                    return Stop::Done;
+                                }
+                                continue 'func;
+                            }
+                        }
+                    }
+                    Flow::Branch => {
+                        if op.back && self.cancelled(env, op) {
+                            if !self.pop(env) {
+                                return Stop::Done;
+                            }
+                            continue 'func;
+                        }
+                        if m == self.mask {
+                            self.decide(op.inst, op.join, true);
+                            self.pc = op.target;
+                        } else if !any(&m) {
+                            self.decide(op.inst, op.join, false);
+                        } else {
+                            self.split(op, m);
+                        }
+                    }
+                    Flow::Join => {
+                        let here = self.pc - 1;
+                        if self.join == here && !self.stack.is_empty() {
+                            // These lanes wait; the others of their branch come, or all go on together.
+                            if !self.pop(env) {
+                                return Stop::Done;
+                            }
+                            continue 'func;
+                        }
+                        if self.track_decisions && self.mask == self.born {
+                            let depth = self.depth;
+                            while self.decisions.last().is_some_and(|d| d.join == here && d.depth == depth) {
+                                self.decisions.pop();
+                            }
+                        }
+                    }
+                    Flow::Fuel => {
+                        if let Some(limit) = env.launch.options.fuel {
+                            let mut out = NONE;
+                            for lane in lanes_of(&self.mask) {
+                                let used = &mut self.fuel_used[lane as usize];
+                                *used = used.saturating_add(u64::from(op.target));
+                                if *used > limit {
+                                    out[lane as usize / 32] |= 1 << (lane % 32);
+                                }
+                            }
+                            if any(&out) {
+                                self.trap_lanes(&out, env, op.inst, TrapKind::Fuel, TrapDetail::None);
+                                if !any(&self.mask) {
+                                    if !self.pop(env) {
+                                        return Stop::Done;
+                                    }
+                                    continue 'func;
+                                }
+                            }
+                        }
+                    }
+                    Flow::Call => {
+                        if any(&m) {
+                            self.enter(env, op.target, m, op);
+                            if !any(&self.mask) && !self.pop(env) {
+                                return Stop::Done;
+                            }
+                            continue 'func;
+                        }
+                    }
+                    Flow::Return => {
+                        // Returned lanes wait in the call's entry; without one this is the kernel's body and they end.
+                        if self.depth == 0 {
+                            self.alive = and_not(&self.alive, &m);
+                        }
+                        self.mask = and_not(&self.mask, &m);
+                        if !any(&self.mask) {
+                            if !self.pop(env) {
+                                return Stop::Done;
+                            }
+                            continue 'func;
+                        }
+                    }
+                    Flow::Exit => {
+                        self.remove(&m);
+                        if !any(&self.mask) {
+                            if !self.pop(env) {
+                                return Stop::Done;
+                            }
+                            continue 'func;
+                        }
+                    }
+                    Flow::Trap => {
+                        self.trap_lanes(&m, env, op.inst, TrapKind::User, TrapDetail::Value(op.target.into()));
+                        if !any(&self.mask) {
+                            if !self.pop(env) {
+                                return Stop::Done;
+                            }
+                            continue 'func;
+                        }
+                    }
+                    Flow::Subgroup => {
+                        let whole = self.check_subgroups(op.inst);
+                        if whole {
+                            let members = and(&m, &self.mask);
+                            // SAFETY: as for Flow::Next.
+                            unsafe { (op.run)(self, op, env, &members) };
+                        }
+                        if !any(&self.mask) {
+                            if !self.pop(env) {
+                                return Stop::Done;
+                            }
+                            continue 'func;
+                        }
+                    }
+                    Flow::Block => {
+                        if m != self.born {
+                            // Some lane is not here; the lanes whose guard is false go on without.
+                            if any(&m) {
+                                self.strand(op.inst, m, None);
+                            }
+                            if !any(&self.mask) {
+                                if !self.pop(env) {
+                                    return Stop::Done;
+                                }
+                                continue 'func;
+                            }
+                            continue;
+                        }
+                        // SAFETY: as for Flow::Next; a reduction leaves its partial results, a barrier does nothing.
+                        unsafe { (op.run)(self, op, env, &m) };
+                        return Stop::At(self.pc - 1);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Splits the active lanes at a branch: those of `taken` go to the target first, the others after them, and all wait for
+    /// each other at the branch's join.
+    fn split(&mut self, op: &DOp, taken: Mask) {
+        let rest = and_not(&self.mask, &taken);
+        // Where the current path already waits at the same join, its entry below holds these lanes: nothing new to wait for.
+        if self.join != op.join || op.join == NO_JOIN {
+            if op.join != NO_JOIN {
+                self.stack.push(Entry::Path { pc: op.join, join: self.join, mask: self.mask });
+            }
+        }
+        let fall = self.pc;
+        match (op.target == op.join, fall == op.join) {
+            // The taken lanes are at the join already.
+            (true, _) => {
+                self.mask = rest;
+                self.pc = fall;
+            }
+            (false, true) => {
+                self.mask = taken;
+                self.pc = op.target;
+            }
+            (false, false) => {
+                self.stack.push(Entry::Path { pc: fall, join: op.join, mask: rest });
+                self.mask = taken;
+                self.pc = op.target;
+            }
+        }
+        self.join = op.join;
+    }
+
+    /// Polls the cancel token now and then; true if the lanes were taken out.
+    #[inline]
+    fn cancelled(&mut self, env: &Env<'_>, op: &DOp) -> bool {
+        self.ticks = self.ticks.wrapping_add(1);
+        if self.ticks % 256 != 0 || !env.launch.is_cancelled() {
+            return false;
+        }
+        let m = self.mask;
+        self.trap_lanes(&m, env, op.inst, TrapKind::Cancelled, TrapDetail::None);
+        true
+    }
+
+    /// Whether every subgroup with an active lane is complete; strands the lanes of those that are not and goes on with the
+    /// rest. False: no lane is left.
+    fn check_subgroups(&mut self, inst: u32) -> bool {
+        for g in 0..self.groups {
+            let (here, born) = (self.mask[g], self.born[g]);
+            if here != 0 && here != born {
+                let mut lanes = NONE;
+                lanes[g] = here;
+                let mut scope = NONE;
+                scope[g] = born;
+                self.strand(inst, lanes, Some(scope));
+            }
+        }
+        any(&self.mask)
+    }
+}
+
+impl Chunk {
+    /// Writes a block's result into a register of all lanes.
+    pub(super) fn fill(&mut self, dest: u32, ty: Type, bits: u64, uniform: bool) {
+        let groups = if uniform { 1 } else { self.groups };
+        let size = ty.bytes();
+        for i in 0..groups * 32 {
+            // SAFETY: `dest` is a register slot of the running function with 32 elements a group.
+            unsafe {
+                let to = self.at::<u8>(dest).add(i * size);
+                std::ptr::copy_nonoverlapping(bits.to_le_bytes().as_ptr(), to, size);
+            }
+        }
+    }
+
+    /// A lane's value in a slot, `lane` counted in the chunk.
+    pub(super) fn lane_value(&mut self, slot: u32, lane: u32, ty: Type) -> u64 {
+        let size = ty.bytes();
+        let mut bytes = [0u8; 8];
+        // SAFETY: a slot of the running function (or the absolute area) of this type; uniform slots are read at lane 0 only.
+        unsafe {
+            let from = self.at::<u8>(slot).add(lane as usize * size);
+            std::ptr::copy_nonoverlapping(from, bytes.as_mut_ptr(), size);
+        }
+        u64::from_le_bytes(bytes)
+    }
+}

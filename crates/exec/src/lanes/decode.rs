@@ -1,0 +1,764 @@
+//! From a validated kernel to the flat form that chunks execute: operands are byte offsets, branches are indices, constants,
+//! parameters and special registers have slots of their own, reconvergence points and fuel are operations.
+
+use super::chunk::{Chunk, Env, GROUPS, LANES, Mask};
+use super::memory::AtomicOp;
+use super::tier;
+use phalanx_isa::{
+    Base, Cmp, Inst, Kernel, Kind, LoadOrder, Mem, Op, Operand, Order, ParamKind, Role, Special, StoreOrder, Type,
+};
+use phalanx_isa::{ArgType, Atomic};
+use phalanx_simd::tier::Tier;
+use phalanx_verify::{KernelAnalysis, Var};
+use std::collections::HashMap;
+
+/// A function that carries out an operation for a chunk. False: the active mask changed (lanes trapped).
+pub(super) type Handler = unsafe fn(&mut Chunk, &DOp, &Env<'_>, &Mask) -> bool;
+
+/// Set in operand offsets that lie in the absolute area.
+pub(super) const ABSOLUTE: u32 = 1 << 31;
+/// Stands for "the end of the function" as a reconvergence point.
+pub(super) const NO_JOIN: u32 = u32::MAX;
+
+/// How an operation moves control.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flow {
+    /// To the next one.
+    Next,
+    /// To the target.
+    Jump,
+    /// To the target or not, all lanes alike.
+    BranchUniform,
+    /// Lane by lane.
+    Branch,
+    /// Where separated lanes come together.
+    Join,
+    /// Pays for a basic block (`target` instructions).
+    Fuel,
+    Call,
+    Return,
+    Exit,
+    Trap,
+    /// Collective over the subgroup.
+    Subgroup,
+    /// Collective over the block.
+    Block,
+}
+
+/// A decoded operation.
+#[derive(Clone)]
+pub(super) struct DOp {
+    pub(super) run: Handler,
+    pub(super) flow: Flow,
+    /// All operands and the result are uniform: one group is computed, for all lanes.
+    pub(super) uniform: bool,
+    pub(super) negate: bool,
+    /// A branch backwards.
+    pub(super) back: bool,
+    pub(super) has_dest: bool,
+    /// The destination is a predicate.
+    pub(super) to_pred: bool,
+    /// Strides of the sources in groups: 0 (uniform) or 1.
+    pub(super) sa: u8,
+    pub(super) sb: u8,
+    pub(super) sc: u8,
+    pub(super) guard: u32,
+    pub(super) d: u32,
+    pub(super) a: u32,
+    pub(super) b: u32,
+    pub(super) c: u32,
+    pub(super) target: u32,
+    pub(super) join: u32,
+    /// Instruction of the function.
+    pub(super) inst: u32,
+    /// Index of a memory reference or block operation.
+    pub(super) aux: u32,
+}
+
+impl DOp {
+    pub(super) const NO_GUARD: u32 = u32::MAX;
+}
+
+/// A memory operand.
+pub(super) struct MemRef {
+    pub(super) base: Base,
+    /// Slot and size of the index into an array of buffers.
+    pub(super) which: Option<(u32, usize)>,
+    pub(super) which_signed: bool,
+    pub(super) buffers: u32,
+    pub(super) disp: i64,
+    /// Elements of a private array.
+    pub(super) len: u64,
+    /// First byte of a private array.
+    pub(super) offset: usize,
+    pub(super) ty: Type,
+    pub(super) atomic: AtomicOp,
+}
+
+/// A value copied between frames at a call.
+pub(super) struct Copy {
+    pub(super) from: u32,
+    pub(super) to: u32,
+    pub(super) size: usize,
+    pub(super) pred: bool,
+    pub(super) from_uniform: bool,
+    pub(super) to_uniform: bool,
+}
+
+/// A call.
+pub(super) struct CallSite {
+    pub(super) func: u16,
+    pub(super) args: Vec<Copy>,
+    pub(super) results: Vec<Copy>,
+}
+
+/// What a slot of the absolute area holds.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Source {
+    Imm(u64),
+    Param(u16),
+    Special(Special),
+}
+
+/// A slot of the absolute area.
+pub(super) struct Slot {
+    pub(super) source: Source,
+    pub(super) ty: Type,
+    pub(super) offset: u32,
+}
+
+/// An operation that the block carries out once all chunks have arrived.
+pub(super) enum BlockOp {
+    Barrier,
+    Reduce { ty: Type, dest: u32, uniform: bool, combine: fn(u64, u64) -> u64 },
+    MatmulT2 { y: MemOperand, w: u16, x: MemOperand, numbers: [(u32, u8); 5] },
+}
+
+/// A memory operand of a block operation: parameter, index into an array of buffers, first element (slot, stride, type), disp.
+pub(super) struct MemOperand {
+    pub(super) param: u16,
+    pub(super) which: Option<(u32, u8, Type)>,
+    pub(super) index: (u32, u8, Type),
+    pub(super) disp: i64,
+}
+
+/// A decoded function.
+pub(super) struct Code {
+    pub(super) ops: Vec<DOp>,
+    pub(super) frame_bytes: u32,
+}
+
+/// A decoded kernel.
+pub(super) struct Program {
+    pub(super) codes: Vec<Code>,
+    pub(super) mems: Vec<MemRef>,
+    pub(super) calls: Vec<CallSite>,
+    pub(super) block_ops: Vec<BlockOp>,
+    pub(super) slots: Vec<Slot>,
+    pub(super) absolute_bytes: u32,
+    pub(super) private_bytes: u32,
+    /// Phases or pool handles are used.
+    pub(super) uses_state: bool,
+    /// Some function stops at block collectives.
+    pub(super) has_block_ops: bool,
+    /// Instructions of the kernel: a first guess at its cost.
+    pub(super) static_cost: u64,
+    pub(super) has_loops: bool,
+}
+
+const LINE: u32 = 64;
+
+fn round(bytes: usize) -> u32 {
+    (bytes as u32).div_ceil(LINE) * LINE
+}
+
+struct Decoder<'a> {
+    kernel: &'a Kernel,
+    analysis: &'a KernelAnalysis,
+    tier: Tier,
+    fuel: bool,
+    slots: Vec<Slot>,
+    by_source: HashMap<(Source, Type), u32>,
+    absolute: u32,
+    mems: Vec<MemRef>,
+    calls: Vec<CallSite>,
+    block_ops: Vec<BlockOp>,
+    private_offsets: Vec<usize>,
+    // Of the function at hand:
+    func: usize,
+    regs: Vec<u32>,
+    preds: Vec<u32>,
+    scratch: u32,
+    scratch_pred: u32,
+}
+
+/// Decodes a kernel for a SIMD level; with `fuel`, basic blocks begin with an operation that pays for them.
+pub(super) fn decode(kernel: &Kernel, analysis: &KernelAnalysis, tier: Tier, fuel: bool) -> Program {
+    let mut private_offsets = Vec::new();
+    let mut private = 0usize;
+    for a in &kernel.private {
+        private_offsets.push(private);
+        private += round(a.len.unwrap_or(0) as usize * LANES * a.elem.bytes()) as usize;
+    }
+    let mut d = Decoder {
+        kernel,
+        analysis,
+        tier,
+        fuel,
+        slots: Vec::new(),
+        by_source: HashMap::new(),
+        absolute: round(GROUPS * 32 * 8),
+        mems: Vec::new(),
+        calls: Vec::new(),
+        block_ops: Vec::new(),
+        private_offsets,
+        func: 0,
+        regs: Vec::new(),
+        preds: Vec::new(),
+        scratch: 0,
+        scratch_pred: 0,
+    };
+    // Frames first: a call needs its callee's.
+    let frames: Vec<(Vec<u32>, Vec<u32>, u32)> = (0..kernel.funcs.len()).map(|f| d.frame(f)).collect();
+    let codes = (0..kernel.funcs.len()).map(|f| d.function(f, &frames)).collect();
+    let insts = || kernel.funcs.iter().flat_map(|f| &f.code);
+    Program {
+        codes,
+        mems: d.mems,
+        calls: d.calls,
+        block_ops: d.block_ops,
+        slots: d.slots,
+        absolute_bytes: d.absolute,
+        private_bytes: private as u32,
+        uses_state: insts().any(|i| {
+            matches!(i.op, Op::PhaseGet | Op::PhaseAdv | Op::PhaseIn | Op::PoolAlloc)
+        }),
+        has_block_ops: analysis.funcs.iter().any(|f| !f.block_collectives.is_empty()),
+        static_cost: insts().count() as u64,
+        has_loops: analysis.funcs.iter().any(|f| !f.cfg.back_edges().is_empty() || f.recursive),
+    }
+}
+
+impl Decoder<'_> {
+    /// Offsets of registers and predicates in a function's frame, and its size (with scratch for `fold` and `loop` at the end).
+    fn frame(&self, func: usize) -> (Vec<u32>, Vec<u32>, u32) {
+        let f = &self.kernel.funcs[func];
+        let mut at = 0;
+        let mut place = |bytes: u32| {
+            at += bytes;
+            at - bytes
+        };
+        let regs = f.regs.iter().enumerate().map(|(r, reg)| match reg {
+            None => 0,
+            Some(reg) => {
+                let groups = if self.analysis.uniform_reg(func, r as u8) { 1 } else { GROUPS };
+                place(round(groups * 32 * reg.ty.bytes()))
+            }
+        });
+        let regs: Vec<u32> = regs.collect();
+        let preds: Vec<u32> = f.preds.iter().map(|p| if p.is_some() { place(LINE) } else { 0 }).collect();
+        let _scratch = place(round(GROUPS * 32 * 8));
+        let _scratch_pred = place(LINE);
+        (regs, preds, at)
+    }
+
+    fn slot(&mut self, source: Source, ty: Type) -> (u32, u8) {
+        let varying = matches!(source, Source::Special(s) if !s.is_uniform());
+        let stride = u8::from(varying);
+        if let Some(offset) = self.by_source.get(&(source, ty)) {
+            return (*offset, stride);
+        }
+        let groups = if varying { GROUPS } else { 1 };
+        let bytes = if ty == Type::Pred { LINE } else { round(groups * 32 * ty.bytes()) };
+        let offset = self.absolute | ABSOLUTE;
+        self.absolute += bytes;
+        self.slots.push(Slot { source, ty, offset });
+        self.by_source.insert((source, ty), offset);
+        (offset, stride)
+    }
+
+    /// Offset and stride of a source operand read as `ty`.
+    fn source(&mut self, o: &Operand, ty: Type) -> (u32, u8) {
+        match o {
+            Operand::Reg(r) => {
+                let uniform = self.analysis.uniform_reg(self.func, *r);
+                (self.regs[*r as usize], u8::from(!uniform))
+            }
+            Operand::Pred(p) => (self.preds[*p as usize], 1),
+            Operand::Imm(bits) => self.slot(Source::Imm(*bits), ty),
+            Operand::Special(s) => self.slot(Source::Special(*s), ty),
+            Operand::Param(p) => self.slot(Source::Param(*p), ty),
+            // The validator allows no other operand as a value.
+            _ => (ABSOLUTE, 0),
+        }
+    }
+
+    fn is_uniform(&self, o: &Operand) -> bool {
+        match o {
+            Operand::Reg(r) => self.analysis.uniform_reg(self.func, *r),
+            Operand::Pred(p) => self.analysis.uniform_pred(self.func, *p),
+            Operand::Special(s) => s.is_uniform(),
+            Operand::Mem(m) => self.is_uniform(&m.index) && m.which.as_ref().is_none_or(|w| self.is_uniform(w)),
+            Operand::List(l) => l.iter().all(|o| self.is_uniform(o)),
+            _ => true,
+        }
+    }
+
+    /// Type of an index operand.
+    fn index_type(&self, o: &Operand) -> Type {
+        match o {
+            Operand::Reg(r) => self.kernel.funcs[self.func].regs[*r as usize].as_ref().map_or(Type::U64, |r| r.ty),
+            Operand::Param(p) => match &self.kernel.params[*p as usize].kind {
+                ParamKind::Scalar(t) => *t,
+                _ => Type::U64,
+            },
+            _ => Type::U64,
+        }
+    }
+
+    fn memory(&mut self, m: &Mem, ty: Type, atomic: AtomicOp) -> u32 {
+        let which = m.which.as_ref().map(|w| {
+            let t = self.index_type(w);
+            (self.source(w, t).0, t)
+        });
+        let (len, offset) = match m.base {
+            Base::Private(p) => {
+                (self.kernel.private[p as usize].len.unwrap_or(0), self.private_offsets[p as usize])
+            }
+            _ => (0, 0),
+        };
+        let buffers = match m.base {
+            Base::Param(p) => match self.kernel.params[p as usize].kind {
+                ParamKind::Buffer { count, .. } => count.unwrap_or(1),
+                _ => 1,
+            },
+            _ => 1,
+        };
+        self.mems.push(MemRef {
+            base: m.base,
+            which: which.map(|(slot, t)| (slot, t.bytes())),
+            which_signed: which.is_some_and(|(_, t)| t == Type::I32),
+            buffers,
+            disp: m.disp,
+            len,
+            offset,
+            ty,
+            atomic,
+        });
+        self.mems.len() as u32 - 1
+    }
+
+    fn function(&mut self, func: usize, frames: &[(Vec<u32>, Vec<u32>, u32)]) -> Code {
+        let f = &self.kernel.funcs[func];
+        let a = &self.analysis.funcs[func];
+        self.func = func;
+        (self.regs, self.preds) = (frames[func].0.clone(), frames[func].1.clone());
+        let frame_bytes = frames[func].2;
+        self.scratch_pred = frame_bytes - LINE;
+        self.scratch = self.scratch_pred - round(GROUPS * 32 * 8);
+        let mut ops: Vec<DOp> = Vec::new();
+        let mut start = vec![0u32; f.code.len() + 1];
+        // Reconvergence points of branches whose lanes may separate.
+        let mut joins = vec![false; f.code.len() + 1];
+        for i in 0..f.code.len() as u32 {
+            if a.divergent_branch(i) {
+                if let Some(j) = a.cfg.reconvergence(i) {
+                    joins[j as usize] = true;
+                }
+            }
+        }
+        for (i, inst) in f.code.iter().enumerate() {
+            start[i] = ops.len() as u32;
+            let at = i as u32;
+            let block = a.cfg.block_of(at);
+            if joins[i] {
+                ops.push(self.plain(at, Flow::Join));
+            }
+            if self.fuel && a.cfg.blocks[block as usize].start == at {
+                let cost = a.cfg.blocks[block as usize].cost() as u32;
+                ops.push(DOp { target: cost, ..self.plain(at, Flow::Fuel) });
+            }
+            self.instruction(inst, at, frames, &mut ops);
+        }
+        // Branch targets and joins are instructions so far.
+        for op in &mut ops {
+            if matches!(op.flow, Flow::Jump | Flow::BranchUniform | Flow::Branch) {
+                op.back = op.target <= op.inst;
+                op.join = match a.cfg.reconvergence(op.inst) {
+                    Some(j) => start[j as usize],
+                    None => NO_JOIN,
+                };
+                op.target = start[op.target as usize];
+            }
+        }
+        Code { ops, frame_bytes }
+    }
+
+    /// An operation without operands.
+    fn plain(&self, inst: u32, flow: Flow) -> DOp {
+        unsafe fn nothing(_: &mut Chunk, _: &DOp, _: &Env<'_>, _: &Mask) -> bool {
+            true
+        }
+        DOp {
+            run: nothing,
+            flow,
+            uniform: false,
+            negate: false,
+            back: false,
+            has_dest: false,
+            to_pred: false,
+            sa: 0,
+            sb: 0,
+            sc: 0,
+            guard: DOp::NO_GUARD,
+            d: ABSOLUTE,
+            a: ABSOLUTE,
+            b: ABSOLUTE,
+            c: ABSOLUTE,
+            target: 0,
+            join: NO_JOIN,
+            inst,
+            aux: 0,
+        }
+    }
+
+    fn instruction(&mut self, inst: &Inst, at: u32, frames: &[(Vec<u32>, Vec<u32>, u32)], ops: &mut Vec<DOp>) {
+        let info = inst.op.info();
+        let mut op = self.plain(at, Flow::Next);
+        if let Some(g) = inst.guard {
+            op.guard = self.preds[g.pred as usize];
+            op.negate = g.negate;
+        }
+        let index = inst.args.iter().find_map(|a| match a {
+            Operand::Mem(m) => Some(self.index_type(&m.index)),
+            _ => None,
+        });
+        op.run = tier::handler(self.tier, inst, index);
+        let type_of = |ty: ArgType| match ty {
+            ArgType::T => inst.ty.unwrap_or(Type::U64),
+            ArgType::S => inst.ty2.unwrap_or(Type::U64),
+            ArgType::Is(t) => t,
+            ArgType::None => Type::U64,
+        };
+        match info.kind {
+            Kind::Control => return self.control(inst, at, op, frames, ops),
+            Kind::Native => {
+                op.flow = Flow::Block;
+                op.aux = self.native(inst);
+                ops.push(op);
+                return;
+            }
+            Kind::Subgroup => op.flow = Flow::Subgroup,
+            Kind::Block => op.flow = Flow::Block,
+            Kind::Sync if inst.op == Op::Bar => {
+                if tier::is_subgroup_barrier(inst) {
+                    op.flow = Flow::Subgroup;
+                } else {
+                    op.flow = Flow::Block;
+                    op.aux = self.block_ops.len() as u32;
+                    self.block_ops.push(BlockOp::Barrier);
+                }
+                ops.push(op);
+                return;
+            }
+            _ => {}
+        }
+        if inst.op == Op::Fold {
+            return self.fold(inst, op, ops);
+        }
+        // Sources in order into a, b, c; a memory operand's index is `a`.
+        let mut sources: Vec<(u32, u8)> = Vec::new();
+        let mut all_uniform = true;
+        let mut dest_uniform = None;
+        for (arg, o) in info.args.iter().zip(&inst.args) {
+            let ty = type_of(arg.ty);
+            match (arg.role, o) {
+                (Role::W, Operand::Reg(r)) => {
+                    op.d = self.regs[*r as usize];
+                    op.has_dest = true;
+                    dest_uniform = Some(self.analysis.uniform_reg(self.func, *r));
+                }
+                (Role::W, Operand::Pred(p)) => {
+                    op.d = self.preds[*p as usize];
+                    op.has_dest = true;
+                    op.to_pred = true;
+                    dest_uniform = Some(self.analysis.uniform_pred(self.func, *p));
+                }
+                (Role::Load | Role::Store | Role::Atomic, Operand::Mem(m)) => {
+                    let t = self.index_type(&m.index);
+                    let atomic = atomic_op(inst);
+                    sources.insert(0, self.source(&m.index, t));
+                    op.aux = self.memory(m, ty, atomic);
+                    all_uniform &= self.is_uniform(o);
+                }
+                (Role::Buffer, Operand::Object(b)) => {
+                    let m = Mem { base: *b, which: None, index: Operand::Imm(0), disp: 0 };
+                    op.aux = self.memory(&m, ty, AtomicOp::Load(Order::Relaxed));
+                    if let Base::Private(p) = b {
+                        self.mems[op.aux as usize].len = self.kernel.private[*p as usize].len.unwrap_or(0);
+                    }
+                }
+                _ => {
+                    all_uniform &= self.is_uniform(o);
+                    sources.push(self.source(o, ty));
+                }
+            }
+        }
+        // gt and ge are lt and le with the operands exchanged.
+        let swapped = inst.op == Op::Set
+            && matches!(
+                Cmp::from_code(inst.modes[0].into()),
+                Some(Cmp::Gt | Cmp::Ge | Cmp::Gtu | Cmp::Geu)
+            );
+        if swapped {
+            sources.swap(0, 1);
+        }
+        for (i, (offset, stride)) in sources.into_iter().enumerate() {
+            match i {
+                0 => (op.a, op.sa) = (offset, stride),
+                1 => (op.b, op.sb) = (offset, stride),
+                _ => (op.c, op.sc) = (offset, stride),
+            }
+        }
+        if matches!(inst.op, Op::PoolAlloc | Op::PoolFree | Op::PoolLd | Op::PoolSt) {
+            let m = Mem { base: Base::Param(0), which: None, index: Operand::Imm(0), disp: 0 };
+            op.aux = self.memory(&m, inst.ty.unwrap_or(Type::U8), AtomicOp::Load(Order::Relaxed));
+        }
+        let guard_uniform = inst.guard.is_none_or(|g| self.analysis.uniform_pred(self.func, g.pred));
+        let block = self.analysis.funcs[self.func].cfg.block_of(at);
+        op.uniform = match dest_uniform {
+            Some(u) => u,
+            None => {
+                inst.op == Op::St
+                    && inst.modes[0] != phalanx_isa::Space::Private as u8
+                    && all_uniform
+                    && guard_uniform
+                    && !self.analysis.divergent_block(self.func, block)
+            }
+        };
+        match inst.op {
+            Op::Reduce => {
+                op.aux = self.block_ops.len() as u32;
+                self.block_ops.push(BlockOp::Reduce {
+                    ty: inst.ty.unwrap_or(Type::U64),
+                    dest: op.d,
+                    uniform: op.uniform,
+                    combine: tier::combiner(inst),
+                });
+            }
+            Op::Vote | Op::Ballot => op.sa = 1,
+            _ => {}
+        }
+        ops.push(op);
+    }
+
+    /// `fold` as a chain of two-operand steps through the frame's scratch, since the destination may be one of the sources.
+    fn fold(&mut self, inst: &Inst, op: DOp, ops: &mut Vec<DOp>) {
+        let ty = inst.ty.unwrap_or(Type::U64);
+        let (Some(Operand::Reg(dest)), Some(Operand::List(list))) = (inst.args.first(), inst.args.get(1)) else { return };
+        let uniform = self.analysis.uniform_reg(self.func, *dest);
+        let mov = Inst { op: Op::Mov, modes: [0; 3], ty: Some(ty), ty2: None, guard: None, args: Vec::new(), loc: inst.loc };
+        let mov = tier::handler(self.tier, &mov, None);
+        let stride = u8::from(!uniform);
+        for (i, o) in list.iter().enumerate() {
+            let (offset, s) = self.source(o, ty);
+            ops.push(if i == 0 {
+                DOp { run: mov, a: offset, sa: s, d: self.scratch, uniform, ..op.clone() }
+            } else {
+                DOp { a: self.scratch, sa: stride, b: offset, sb: s, d: self.scratch, uniform, ..op.clone() }
+            });
+        }
+        let d = self.regs[*dest as usize];
+        ops.push(DOp { run: mov, a: self.scratch, sa: stride, d, uniform, ..op });
+    }
+
+    fn control(
+        &mut self,
+        inst: &Inst,
+        at: u32,
+        mut op: DOp,
+        frames: &[(Vec<u32>, Vec<u32>, u32)],
+        ops: &mut Vec<DOp>,
+    ) {
+        let divergent = self.analysis.divergent_branch(self.func, at);
+        let target = inst.args.iter().find_map(|a| if let Operand::Label(l) = a { Some(*l) } else { None });
+        match inst.op {
+            Op::Bra => {
+                op.flow = match (inst.guard, divergent) {
+                    (None, _) => Flow::Jump,
+                    (Some(_), false) => Flow::BranchUniform,
+                    (Some(_), true) => Flow::Branch,
+                };
+                op.target = target.unwrap_or(0);
+            }
+            Op::Loop => {
+                let Some(Operand::Reg(n)) = inst.args.first() else { return };
+                let uniform = self.analysis.uniform_reg(self.func, *n) && !divergent;
+                op.d = self.regs[*n as usize];
+                op.c = self.scratch_pred;
+                op.uniform = self.analysis.uniform_reg(self.func, *n);
+                ops.push(op.clone());
+                // A guard that does not hold leaves the scratch as it was: the branch needs both.
+                let branch = DOp {
+                    run: op.run,
+                    flow: if uniform { Flow::BranchUniform } else { Flow::Branch },
+                    guard: self.scratch_pred,
+                    negate: false,
+                    uniform: false,
+                    target: target.unwrap_or(0),
+                    ..op.clone()
+                };
+                if inst.guard.is_some() {
+                    // Clear the scratch first, for the lanes (or all of them) that the guard leaves out.
+                    let at = ops.len() - 1;
+                    let clear = self.clear_scratch(at as u32, op.inst);
+                    ops.insert(at, clear);
+                }
+                ops.push(branch);
+                return;
+            }
+            Op::Call => {
+                op.flow = Flow::Call;
+                op.target = self.call(inst, frames);
+            }
+            Op::Ret => op.flow = Flow::Return,
+            Op::Exit => op.flow = Flow::Exit,
+            Op::Trap => {
+                op.flow = Flow::Trap;
+                if let Some(Operand::Imm(code)) = inst.args.first() {
+                    op.target = *code as u32;
+                }
+            }
+            _ => {}
+        }
+        ops.push(op);
+    }
+
+    /// Sets the scratch predicate to false for all active lanes.
+    fn clear_scratch(&mut self, _at: u32, inst: u32) -> DOp {
+        let not_any = self.slot(Source::Imm(0), Type::Pred).0;
+        let mov = Inst {
+            op: Op::Mov,
+            modes: [0; 3],
+            ty: Some(Type::Pred),
+            ty2: None,
+            guard: None,
+            args: Vec::new(),
+            loc: Default::default(),
+        };
+        DOp {
+            run: tier::handler(self.tier, &mov, None),
+            a: not_any,
+            d: self.scratch_pred,
+            uniform: true,
+            ..self.plain(inst, Flow::Next)
+        }
+    }
+
+    fn call(&mut self, inst: &Inst, frames: &[(Vec<u32>, Vec<u32>, u32)]) -> u32 {
+        let (Operand::List(results), Operand::Func(callee), Operand::List(args)) =
+            (&inst.args[0], &inst.args[1], &inst.args[2])
+        else {
+            return 0;
+        };
+        let callee = *callee;
+        let f = &self.kernel.funcs[callee as usize];
+        let (regs, preds, _) = &frames[callee as usize];
+        let mut site = CallSite { func: callee, args: Vec::new(), results: Vec::new() };
+        for (param, value) in f.params.iter().zip(args) {
+            site.args.push(match param {
+                Operand::Reg(r) => {
+                    let ty = f.regs[*r as usize].as_ref().map_or(Type::U64, |r| r.ty);
+                    let (from, stride) = self.source(value, ty);
+                    Copy {
+                        from,
+                        to: regs[*r as usize],
+                        size: ty.bytes(),
+                        pred: false,
+                        from_uniform: stride == 0,
+                        to_uniform: self.analysis.uniform_reg(callee as usize, *r),
+                    }
+                }
+                Operand::Pred(p) => self.copy_pred(self_source(self, value), preds[*p as usize]),
+                _ => continue,
+            });
+        }
+        for (result, to) in f.results.iter().zip(results) {
+            site.results.push(match (result, to) {
+                (Operand::Reg(r), Operand::Reg(t)) => {
+                    let ty = f.regs[*r as usize].as_ref().map_or(Type::U64, |r| r.ty);
+                    Copy {
+                        from: regs[*r as usize],
+                        to: self.regs[*t as usize],
+                        size: ty.bytes(),
+                        pred: false,
+                        from_uniform: self.analysis.uniform_reg(callee as usize, *r),
+                        to_uniform: self.analysis.uniform_reg(self.func, *t),
+                    }
+                }
+                (Operand::Pred(r), Operand::Pred(t)) => self.copy_pred(preds[*r as usize], self.preds[*t as usize]),
+                _ => continue,
+            });
+        }
+        self.calls.push(site);
+        self.calls.len() as u32 - 1
+    }
+
+    fn copy_pred(&self, from: u32, to: u32) -> Copy {
+        Copy { from, to, size: 4, pred: true, from_uniform: false, to_uniform: false }
+    }
+
+    fn native(&mut self, inst: &Inst) -> u32 {
+        let mut mem = |o: &Operand| match o {
+            Operand::Mem(m) => {
+                let param = if let Base::Param(p) = m.base { p } else { 0 };
+                let t = self.index_type(&m.index);
+                let (offset, stride) = self.source(&m.index, t);
+                let which = m.which.as_ref().map(|w| {
+                    let t = self.index_type(w);
+                    let (o, s) = self.source(w, t);
+                    (o, s, t)
+                });
+                MemOperand { param, which, index: (offset, stride, t), disp: m.disp }
+            }
+            _ => MemOperand { param: 0, which: None, index: (ABSOLUTE, 0, Type::U64), disp: 0 },
+        };
+        let (y, x) = (mem(&inst.args[0]), mem(&inst.args[2]));
+        let w = match &inst.args[1] {
+            Operand::Object(Base::Param(p)) => *p,
+            _ => 0,
+        };
+        let numbers = std::array::from_fn(|i| self.source(&inst.args[3 + i], Type::U32));
+        self.block_ops.push(BlockOp::MatmulT2 { y, w, x, numbers });
+        self.block_ops.len() as u32 - 1
+    }
+}
+
+fn self_source(d: &mut Decoder<'_>, o: &Operand) -> u32 {
+    d.source(o, Type::Pred).0
+}
+
+fn atomic_op(inst: &Inst) -> AtomicOp {
+    // Slot 0 is the space; then the operation (atom, red) and the order.
+    let order = |i: usize| Order::from_code(inst.modes[i].into()).unwrap_or(Order::AcqRel);
+    match inst.op {
+        Op::Atom | Op::Red => {
+            AtomicOp::Update(Atomic::from_code(inst.modes[1].into()).unwrap_or(Atomic::Add), order(2))
+        }
+        Op::Cas => AtomicOp::Exchange(order(1)),
+        Op::Aload => AtomicOp::Load(match LoadOrder::from_code(inst.modes[1].into()) {
+            Some(LoadOrder::Acquire) => Order::Acquire,
+            _ => Order::Relaxed,
+        }),
+        Op::Astore => AtomicOp::Store(match StoreOrder::from_code(inst.modes[1].into()) {
+            Some(StoreOrder::Release) => Order::Release,
+            _ => Order::Relaxed,
+        }),
+        _ => AtomicOp::Load(Order::Relaxed),
+    }
+}
+
+/// Whether a function's variable is uniform; for `explain`.
+pub(super) fn uniform(analysis: &KernelAnalysis, func: usize, v: Var) -> bool {
+    analysis.funcs[func].uniformity.is_uniform(v)
+}

@@ -1,0 +1,410 @@
+//! Loads, stores, atomics and pools of a chunk.
+//!
+//! A group whose lanes touch 32 consecutive elements is found by comparing the indices (a few vector instructions, whatever the
+//! program looks like) and moves as a block; a uniform index moves once; anything else goes lane by lane.
+//!
+//! Safety of all functions: as in `body.rs`.
+
+use super::body::{groups, put};
+use super::chunk::{Chunk, Env, LANES, Mask, NONE, and, any, bits};
+use super::decode::{DOp, MemRef};
+use super::ops::{Int, Value};
+use crate::trap::TrapDetail;
+use crate::view::{Elem, View, ordering};
+use phalanx_isa::{Atomic, Base, Order, TrapKind};
+
+/// An index type.
+pub(super) trait Index: Value + Int {
+    /// The exact value.
+    fn exact(self) -> i128;
+    /// index + disp, or something at or above 2^62 (beyond every array) where that is negative or too large.
+    fn place(self, disp: i64) -> u64;
+}
+impl Index for i32 {
+    #[inline(always)]
+    fn exact(self) -> i128 {
+        self.into()
+    }
+    #[inline(always)]
+    fn place(self, disp: i64) -> u64 {
+        // |disp| <= 2^40 (validator): no overflow; a negative sum is huge as u64.
+        i64::from(self).wrapping_add(disp) as u64
+    }
+}
+impl Index for u32 {
+    #[inline(always)]
+    fn exact(self) -> i128 {
+        self.into()
+    }
+    #[inline(always)]
+    fn place(self, disp: i64) -> u64 {
+        i64::from(self).wrapping_add(disp) as u64
+    }
+}
+impl Index for i64 {
+    #[inline(always)]
+    fn exact(self) -> i128 {
+        self.into()
+    }
+    #[inline(always)]
+    fn place(self, disp: i64) -> u64 {
+        self.saturating_add(disp) as u64
+    }
+}
+impl Index for u64 {
+    #[inline(always)]
+    fn exact(self) -> i128 {
+        self.into()
+    }
+    #[inline(always)]
+    fn place(self, disp: i64) -> u64 {
+        self.checked_add_signed(disp).unwrap_or(u64::MAX)
+    }
+}
+
+/// First place of 32 consecutive ones, if these are.
+#[inline(always)]
+fn consecutive<I: Index>(index: &[I; 32], disp: i64) -> Option<u64> {
+    let mut same = true;
+    for (i, v) in index.iter().enumerate() {
+        same &= v.sub(index[0]).bits() == i as u64;
+    }
+    // The differences wrap, places do not: the last place tells.
+    let first = index[0].place(disp);
+    (same && index[31].place(disp) == first.wrapping_add(31)).then_some(first)
+}
+
+/// The view that an operand names; a trap detail where an index into an array of buffers is outside.
+#[inline(always)]
+fn view<'e>(x: &mut Chunk, env: &Env<'e>, mem: &MemRef) -> Result<View<'e>, TrapDetail> {
+    match mem.base {
+        Base::Shared(s) => Ok(env.shared[s as usize]),
+        Base::Param(p) => {
+            let which = match mem.which {
+                None => 0,
+                // SAFETY: decode made the slot for a uniform value of this size.
+                Some((slot, 4)) => u64::from(unsafe { (*x.at::<[u32; 32]>(slot))[0] }),
+                // SAFETY: as above.
+                Some((slot, _)) => unsafe { (*x.at::<[u64; 32]>(slot))[0] },
+            };
+            let which = if mem.which_signed && which >> 31 != 0 { u64::MAX } else { which };
+            env.launch.view(p, which).copied().ok_or(TrapDetail::Index {
+                base: mem.base,
+                index: which.into(),
+                len: mem.buffers.into(),
+            })
+        }
+        // The private handlers do not come here.
+        Base::Private(_) => Err(TrapDetail::None),
+    }
+}
+
+#[cold]
+fn outside<I: Index>(x: &mut Chunk, op: &DOp, env: &Env<'_>, mem: &MemRef, bad: &Mask, len: u64) -> bool {
+    let bad = and(bad, &x.mask);
+    let lowest = bad.iter().position(|w| *w != 0).map(|g| (g, bad[g].trailing_zeros() as usize));
+    if let Some((g, i)) = lowest {
+        // SAFETY: the index slot of this operation.
+        let index = unsafe { (*x.at::<[I; 32]>(op.a).add(g * op.sa as usize))[i] };
+        let index = index.exact() + i128::from(mem.disp);
+        x.trap_lanes(&bad, env, op.inst, TrapKind::OutOfBounds, TrapDetail::Index { base: mem.base, index, len });
+    }
+    false
+}
+
+#[cold]
+fn no_view(x: &mut Chunk, op: &DOp, env: &Env<'_>, m: &Mask, detail: TrapDetail) -> bool {
+    let lanes = and(m, &x.mask);
+    x.trap_lanes(&lanes, env, op.inst, TrapKind::OutOfBounds, detail);
+    false
+}
+
+/// `ld` from a buffer or shared memory.
+#[inline(always)]
+pub(super) unsafe fn load<T: Value, I: Index>(x: &mut Chunk, op: &DOp, env: &Env<'_>, m: &Mask) -> bool
+where
+    T: Elem,
+{
+    let mem = &env.program.mems[op.aux as usize];
+    let v = match view(x, env, mem) {
+        Ok(v) => v,
+        Err(detail) => return no_view(x, op, env, m, detail),
+    };
+    let mut bad = NONE;
+    // SAFETY: see the module's head.
+    unsafe {
+        let (d, index) = (x.at::<[T; 32]>(op.d), x.at::<[I; 32]>(op.a));
+        for g in 0..groups(x, op) {
+            let w = m[g];
+            if w == 0 {
+                continue;
+            }
+            let index = &*index.add(g * op.sa as usize);
+            if op.sa == 0 {
+                match v.load(index[0].place(mem.disp)) {
+                    Some(b) => put(d.add(g), &[<T as Elem>::from_bits(b); 32], w, x.born[g]),
+                    None => bad[g] = w,
+                }
+                continue;
+            }
+            if let Some(first) = consecutive(index, mem.disp).filter(|f| *f < 1 << 62 && f + 32 <= v.len()) {
+                let mut r = [T::default(); 32];
+                v.load32(first, &mut r);
+                put(d.add(g), &r, w, x.born[g]);
+                continue;
+            }
+            let d = &mut *d.add(g);
+            for i in bits(w) {
+                match v.load(index[i as usize].place(mem.disp)) {
+                    Some(b) => d[i as usize] = <T as Elem>::from_bits(b),
+                    None => bad[g] |= 1 << i,
+                }
+            }
+        }
+    }
+    if any(&bad) { outside::<I>(x, op, env, mem, &bad, v.len()) } else { true }
+}
+
+/// `st` to a buffer or shared memory.
+#[inline(always)]
+pub(super) unsafe fn store<T: Value, I: Index>(x: &mut Chunk, op: &DOp, env: &Env<'_>, m: &Mask) -> bool {
+    let mem = &env.program.mems[op.aux as usize];
+    let v = match view(x, env, mem) {
+        Ok(v) => v,
+        Err(detail) => return no_view(x, op, env, m, detail),
+    };
+    let mut bad = NONE;
+    // SAFETY: see the module's head.
+    unsafe {
+        let (value, index) = (x.at::<[T; 32]>(op.b), x.at::<[I; 32]>(op.a));
+        for g in 0..groups(x, op) {
+            let w = m[g];
+            if w == 0 {
+                continue;
+            }
+            let (index, value) = (&*index.add(g * op.sa as usize), &*value.add(g * op.sb as usize));
+            let mut raw = [T::Raw::default(); 32];
+            for i in 0..32 {
+                raw[i] = T::Raw::from_bits(value[i].canonical().bits());
+            }
+            if op.sa != 0 && w == u32::MAX {
+                if let Some(first) = consecutive(index, mem.disp).filter(|f| *f < 1 << 62 && f + 32 <= v.len()) {
+                    v.store32(first, &raw);
+                    continue;
+                }
+            }
+            // Lanes of one index in ascending order: the highest lane's value stays.
+            let w = if op.uniform { 1 } else { w };
+            for i in bits(w) {
+                if v.store(index[i as usize].place(mem.disp), raw[i as usize].to_bits()).is_none() {
+                    bad[g] |= 1 << i;
+                }
+            }
+            if op.uniform && bad[g] != 0 {
+                bad = x.mask;
+            }
+        }
+    }
+    if any(&bad) { outside::<I>(x, op, env, mem, &bad, v.len()) } else { true }
+}
+
+/// `ld.private`: the lane's own array, element i of lane l at (i * LANES + l).
+#[inline(always)]
+pub(super) unsafe fn load_private<T: Value, I: Index>(x: &mut Chunk, op: &DOp, env: &Env<'_>, m: &Mask) -> bool {
+    let mem = &env.program.mems[op.aux as usize];
+    let mut bad = NONE;
+    // SAFETY: see the module's head; places are checked against the array's length.
+    unsafe {
+        for g in 0..x.groups {
+            let (d, index) = (x.at::<[T; 32]>(op.d).add(g), x.at::<[I; 32]>(op.a).add(g * op.sa as usize));
+            let w = m[g];
+            if op.sa == 0 && w != 0 {
+                let place = (*index)[0].place(mem.disp);
+                if place < mem.len {
+                    let at = mem.offset + (place as usize * LANES + g * 32) * size_of::<T>();
+                    let r = *x.private_at::<[T; 32]>(at);
+                    put(d, &r, w, x.born[g]);
+                } else {
+                    bad[g] = w;
+                }
+                continue;
+            }
+            for i in bits(w) {
+                let place = (*index)[i as usize].place(mem.disp);
+                if place < mem.len {
+                    let at = mem.offset + (place as usize * LANES + g * 32 + i as usize) * size_of::<T>();
+                    (*d)[i as usize] = *x.private_at::<T>(at);
+                } else {
+                    bad[g] |= 1 << i;
+                }
+            }
+        }
+    }
+    if any(&bad) { outside::<I>(x, op, env, mem, &bad, mem.len) } else { true }
+}
+
+/// `st.private`.
+#[inline(always)]
+pub(super) unsafe fn store_private<T: Value, I: Index>(x: &mut Chunk, op: &DOp, env: &Env<'_>, m: &Mask) -> bool {
+    let mem = &env.program.mems[op.aux as usize];
+    let mut bad = NONE;
+    // SAFETY: see the module's head; places are checked against the array's length.
+    unsafe {
+        for g in 0..x.groups {
+            let w = m[g];
+            let (value, index) =
+                (x.at::<[T; 32]>(op.b).add(g * op.sb as usize), x.at::<[I; 32]>(op.a).add(g * op.sa as usize));
+            if op.sa == 0 && w != 0 {
+                let place = (*index)[0].place(mem.disp);
+                if place < mem.len {
+                    let at = mem.offset + (place as usize * LANES + g * 32) * size_of::<T>();
+                    let mut r = *value;
+                    for v in &mut r {
+                        *v = v.canonical();
+                    }
+                    let to = x.private_at::<[T; 32]>(at);
+                    put(to, &r, w, x.born[g]);
+                } else {
+                    bad[g] = w;
+                }
+                continue;
+            }
+            for i in bits(w) {
+                let place = (*index)[i as usize].place(mem.disp);
+                if place < mem.len {
+                    let at = mem.offset + (place as usize * LANES + g * 32 + i as usize) * size_of::<T>();
+                    *x.private_at::<T>(at) = (*value)[i as usize].canonical();
+                } else {
+                    bad[g] |= 1 << i;
+                }
+            }
+        }
+    }
+    if any(&bad) { outside::<I>(x, op, env, mem, &bad, mem.len) } else { true }
+}
+
+/// What an atomic instruction does to an element; the bits before.
+#[derive(Clone, Copy)]
+pub(super) enum AtomicOp {
+    Update(Atomic, Order),
+    Exchange(Order),
+    Load(Order),
+    Store(Order),
+}
+
+/// All atomic instructions, lane by lane in ascending order. `b` and `c` are the operands, `d` gets the value before where the
+/// operation has a destination.
+#[inline(always)]
+pub(super) unsafe fn atomic<T: Value, I: Index>(x: &mut Chunk, op: &DOp, env: &Env<'_>, m: &Mask) -> bool {
+    let mem = &env.program.mems[op.aux as usize];
+    let v = match view(x, env, mem) {
+        Ok(v) => v,
+        Err(detail) => return no_view(x, op, env, m, detail),
+    };
+    let mut bad = NONE;
+    let m = and(m, &x.mask);
+    // SAFETY: see the module's head; unused operands are any slot of the type.
+    unsafe {
+        for g in 0..x.groups {
+            let index = x.at::<[I; 32]>(op.a).add(g * op.sa as usize);
+            let (b, c) = (x.at::<[T; 32]>(op.b).add(g * op.sb as usize), x.at::<[T; 32]>(op.c).add(g * op.sc as usize));
+            let d = x.at::<[T; 32]>(op.d).add(g);
+            for i in bits(m[g]) {
+                let l = i as usize;
+                let place = (*index)[l].place(mem.disp);
+                // A NaN operand is seen by others: it has its type's one pattern.
+                let (b, c) = ((*b)[l].canonical().bits(), (*c)[l].canonical().bits());
+                let before = match mem.atomic {
+                    AtomicOp::Update(what, order) => v.atomic(place, what, b, order),
+                    AtomicOp::Exchange(order) => v.compare_exchange(place, b, c, order),
+                    AtomicOp::Load(order) => v.load_ordered(place, ordering(order)),
+                    AtomicOp::Store(order) => v.store_ordered(place, b, ordering(order)).map(|()| 0),
+                };
+                match before {
+                    None => bad[g] |= 1 << i,
+                    Some(bits) if op.has_dest => (*d)[l] = <T as Value>::from_bits(bits),
+                    Some(_) => {}
+                }
+            }
+        }
+    }
+    if any(&bad) { outside::<I>(x, op, env, mem, &bad, v.len()) } else { true }
+}
+
+/// `len`.
+#[inline(always)]
+pub(super) unsafe fn length<T: Value>(x: &mut Chunk, op: &DOp, env: &Env<'_>, m: &Mask) -> bool {
+    let mem = &env.program.mems[op.aux as usize];
+    let len = match mem.base {
+        Base::Private(_) => mem.len,
+        _ => match view(x, env, mem) {
+            Ok(v) => v.len(),
+            Err(detail) => return no_view(x, op, env, m, detail),
+        },
+    };
+    // SAFETY: see the module's head.
+    unsafe {
+        for g in 0..groups(x, op) {
+            let d = x.at::<[T; 32]>(op.d).add(g);
+            put(d, &[<T as Value>::from_bits(len); 32], m[g], x.born[g]);
+        }
+    }
+    true
+}
+
+/// Pool operations, lane by lane.
+#[derive(Clone, Copy)]
+pub(super) enum PoolOp {
+    Alloc,
+    Free,
+    Load,
+    Store,
+}
+
+/// `pool.*`: alloc: d = handle, a = count; free: a; load: d, a = handle, b = index; store: a, b, c = value.
+#[inline(always)]
+pub(super) unsafe fn pool<T: Value>(x: &mut Chunk, op: &DOp, env: &Env<'_>, m: &Mask, what: PoolOp) -> bool {
+    let ty = env.program.mems[op.aux as usize].ty;
+    let mut clean = true;
+    let m = and(m, &x.mask);
+    for g in 0..x.groups {
+        for i in bits(m[g]) {
+            let l = i as usize;
+            // SAFETY: see the module's head; a and b are u64 slots where used, d and c of the operation's types.
+            let result = unsafe {
+                let a = (*x.at::<[u64; 32]>(op.a).add(g * op.sa as usize))[l];
+                match what {
+                    PoolOp::Alloc => {
+                        let lane = g * 32 + l;
+                        let lanes = u64::from(env.launch.lanes());
+                        let global = env.block * lanes + u64::from(x.first_lane) + lane as u64;
+                        let made = env.pool().alloc(global, x.pool_sequence[lane], ty, a);
+                        x.pool_sequence[lane] += 1;
+                        made.map(|h| (*x.at::<[u64; 32]>(op.d).add(g))[l] = h)
+                    }
+                    PoolOp::Free => env.pool().free(a),
+                    PoolOp::Load => {
+                        let b = (*x.at::<[u64; 32]>(op.b).add(g * op.sb as usize))[l];
+                        env.pool()
+                            .load(a, ty, b)
+                            .map(|bits| (*x.at::<[T; 32]>(op.d).add(g))[l] = <T as Value>::from_bits(bits))
+                    }
+                    PoolOp::Store => {
+                        let b = (*x.at::<[u64; 32]>(op.b).add(g * op.sb as usize))[l];
+                        let c = (*x.at::<[T; 32]>(op.c).add(g * op.sc as usize))[l];
+                        env.pool().store(a, ty, b, c.canonical().bits())
+                    }
+                }
+            };
+            if let Err(kind) = result {
+                clean = false;
+                let mut lanes = NONE;
+                lanes[g] = 1 << i;
+                // SAFETY: as above.
+                let a = unsafe { (*x.at::<[u64; 32]>(op.a).add(g * op.sa as usize))[l] };
+                x.trap_lanes(&lanes, env, op.inst, kind, TrapDetail::Value(a));
+            }
+        }
+    }
+    clean
+}
