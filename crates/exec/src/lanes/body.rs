@@ -8,9 +8,9 @@
 
 use super::chunk::{Chunk, Env, Mask, NONE, and, any, bits};
 use super::decode::DOp;
-use super::ops::{Bin, Compare, Int, Num, Shift, Tern, Trig, Un, Value};
+use super::ops::{Bin, Compare, Float, FloatSource, FloatToInt, Int, Num, Shift, Tern, Trig, Un, Value};
 use crate::trap::TrapDetail;
-use phalanx_isa::TrapKind;
+use phalanx_isa::{Round, TrapKind};
 
 /// Writes a group's results where the mask has bits; a group whose existing lanes are all active is written whole (nobody
 /// reads the registers of lanes that do not exist).
@@ -44,7 +44,6 @@ macro_rules! each_group {
         }
     };
 }
-pub(super) use each_group;
 
 #[inline(always)]
 pub(super) unsafe fn un<O: Un>(x: &mut Chunk, op: &DOp, m: &Mask) -> bool {
@@ -78,15 +77,45 @@ pub(super) unsafe fn mov<T: Value>(x: &mut Chunk, op: &DOp, m: &Mask) -> bool {
 
 /// The same bits; a NaN source shows its type's one pattern.
 #[inline(always)]
-pub(super) unsafe fn bitcast<S: Value, D: Value>(x: &mut Chunk, op: &DOp, m: &Mask) -> bool {
-    // SAFETY: see the module's head.
+pub(super) unsafe fn bitcast<S: Value>(x: &mut Chunk, op: &DOp, m: &Mask) -> bool {
+    // SAFETY: see the module's head; the destination has the source's size.
     unsafe {
-        let (d, a) = (x.at::<[D; 32]>(op.d), x.at::<[S; 32]>(op.a));
+        let (d, a) = (x.at::<[S; 32]>(op.d), x.at::<[S; 32]>(op.a));
         each_group!(x, op, m, |g, w| {
             let a = &*a.add(g * op.sa as usize);
-            let mut r = [D::default(); 32];
+            let mut r = [S::default(); 32];
             for i in 0..32 {
-                r[i] = D::from_bits(a[i].canonical().bits());
+                r[i] = a[i].canonical();
+            }
+            put(d.add(g), &r, w, x.born[g]);
+        });
+    }
+    true
+}
+
+/// Float to integer; `aux` holds the rounding.
+#[inline(always)]
+pub(super) unsafe fn to_int<O: FloatToInt>(x: &mut Chunk, op: &DOp, m: &Mask) -> bool {
+    let round = Round::from_code(op.aux as u16).unwrap_or(Round::Rn);
+    // SAFETY: see the module's head.
+    unsafe {
+        let (d, a) = (x.at::<[O::D; 32]>(op.d), x.at::<[O::S; 32]>(op.a));
+        each_group!(x, op, m, |g, w| {
+            let a = &*a.add(g * op.sa as usize);
+            let mut v = [<O::S as FloatSource>::Wide::default(); 32];
+            for i in 0..32 {
+                v[i] = a[i].wide_value();
+            }
+            match round {
+                Round::Rz => {}
+                Round::Rd => v.iter_mut().for_each(|v| *v = v.floor()),
+                Round::Ru => v.iter_mut().for_each(|v| *v = v.ceil()),
+                Round::Rn | Round::Wrap | Round::Sat => v.iter_mut().for_each(|v| *v = v.rint()),
+            }
+            // `as` drops a fraction, which is rounding toward zero.
+            let mut r = [O::D::default(); 32];
+            for i in 0..32 {
+                r[i] = O::f(v[i]);
             }
             put(d.add(g), &r, w, x.born[g]);
         });
@@ -258,7 +287,6 @@ where
 /// sin, cos, tan: the fast form for all lanes, then the complete one for the few with huge arguments.
 #[inline(always)]
 pub(super) unsafe fn trig<O: Trig>(x: &mut Chunk, op: &DOp, m: &Mask) -> bool {
-    use super::ops::Float;
     // SAFETY: see the module's head.
     unsafe {
         let (d, a) = (x.at::<[O::T; 32]>(op.d), x.at::<[O::T; 32]>(op.a));

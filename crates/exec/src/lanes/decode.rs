@@ -2,14 +2,14 @@
 //! parameters and special registers have slots of their own, reconvergence points and fuel are operations.
 
 use super::chunk::{Chunk, Env, GROUPS, LANES, Mask};
-use super::memory::AtomicOp;
+use super::memory::{AtomicOp, IndexFns};
 use super::tier;
 use phalanx_isa::{
     Base, Cmp, Inst, Kernel, Kind, LoadOrder, Mem, Op, Operand, Order, ParamKind, Role, Special, StoreOrder, Type,
 };
 use phalanx_isa::{ArgType, Atomic};
 use phalanx_simd::tier::Tier;
-use phalanx_verify::{KernelAnalysis, Var};
+use phalanx_verify::KernelAnalysis;
 use std::collections::HashMap;
 
 /// A function that carries out an operation for a chunk. False: the active mask changed (lanes trapped).
@@ -93,6 +93,7 @@ pub(super) struct MemRef {
     pub(super) offset: usize,
     pub(super) ty: Type,
     pub(super) atomic: AtomicOp,
+    pub(super) index: &'static IndexFns,
 }
 
 /// A value copied between frames at a call.
@@ -344,6 +345,7 @@ impl Decoder<'_> {
             offset,
             ty,
             atomic,
+            index: tier::index_fns(self.tier, self.index_type(&m.index)),
         });
         self.mems.len() as u32 - 1
     }
@@ -429,11 +431,7 @@ impl Decoder<'_> {
             op.guard = self.preds[g.pred as usize];
             op.negate = g.negate;
         }
-        let index = inst.args.iter().find_map(|a| match a {
-            Operand::Mem(m) => Some(self.index_type(&m.index)),
-            _ => None,
-        });
-        op.run = tier::handler(self.tier, inst, index);
+        op.run = tier::handler(self.tier, inst);
         let type_of = |ty: ArgType| match ty {
             ArgType::T => inst.ty.unwrap_or(Type::U64),
             ArgType::S => inst.ty2.unwrap_or(Type::U64),
@@ -547,6 +545,8 @@ impl Decoder<'_> {
                 });
             }
             Op::Vote | Op::Ballot => op.sa = 1,
+            // The rounding.
+            Op::Cvt => op.aux = inst.modes[0].into(),
             _ => {}
         }
         ops.push(op);
@@ -558,7 +558,7 @@ impl Decoder<'_> {
         let (Some(Operand::Reg(dest)), Some(Operand::List(list))) = (inst.args.first(), inst.args.get(1)) else { return };
         let uniform = self.analysis.uniform_reg(self.func, *dest);
         let mov = Inst { op: Op::Mov, modes: [0; 3], ty: Some(ty), ty2: None, guard: None, args: Vec::new(), loc: inst.loc };
-        let mov = tier::handler(self.tier, &mov, None);
+        let mov = tier::handler(self.tier, &mov);
         let stride = u8::from(!uniform);
         for (i, o) in list.iter().enumerate() {
             let (offset, s) = self.source(o, ty);
@@ -611,7 +611,7 @@ impl Decoder<'_> {
                 if inst.guard.is_some() {
                     // Clear the scratch first, for the lanes (or all of them) that the guard leaves out.
                     let at = ops.len() - 1;
-                    let clear = self.clear_scratch(at as u32, op.inst);
+                    let clear = self.clear_scratch(op.inst);
                     ops.insert(at, clear);
                 }
                 ops.push(branch);
@@ -635,7 +635,7 @@ impl Decoder<'_> {
     }
 
     /// Sets the scratch predicate to false for all active lanes.
-    fn clear_scratch(&mut self, _at: u32, inst: u32) -> DOp {
+    fn clear_scratch(&mut self, inst: u32) -> DOp {
         let not_any = self.slot(Source::Imm(0), Type::Pred).0;
         let mov = Inst {
             op: Op::Mov,
@@ -647,7 +647,7 @@ impl Decoder<'_> {
             loc: Default::default(),
         };
         DOp {
-            run: tier::handler(self.tier, &mov, None),
+            run: tier::handler(self.tier, &mov),
             a: not_any,
             d: self.scratch_pred,
             uniform: true,
@@ -679,7 +679,10 @@ impl Decoder<'_> {
                         to_uniform: self.analysis.uniform_reg(callee as usize, *r),
                     }
                 }
-                Operand::Pred(p) => self.copy_pred(self_source(self, value), preds[*p as usize]),
+                Operand::Pred(p) => {
+                    let from = self.source(value, Type::Pred).0;
+                    copy_pred(from, preds[*p as usize])
+                }
                 _ => continue,
             });
         }
@@ -696,16 +699,12 @@ impl Decoder<'_> {
                         to_uniform: self.analysis.uniform_reg(self.func, *t),
                     }
                 }
-                (Operand::Pred(r), Operand::Pred(t)) => self.copy_pred(preds[*r as usize], self.preds[*t as usize]),
+                (Operand::Pred(r), Operand::Pred(t)) => copy_pred(preds[*r as usize], self.preds[*t as usize]),
                 _ => continue,
             });
         }
         self.calls.push(site);
         self.calls.len() as u32 - 1
-    }
-
-    fn copy_pred(&self, from: u32, to: u32) -> Copy {
-        Copy { from, to, size: 4, pred: true, from_uniform: false, to_uniform: false }
     }
 
     fn native(&mut self, inst: &Inst) -> u32 {
@@ -734,8 +733,8 @@ impl Decoder<'_> {
     }
 }
 
-fn self_source(d: &mut Decoder<'_>, o: &Operand) -> u32 {
-    d.source(o, Type::Pred).0
+fn copy_pred(from: u32, to: u32) -> Copy {
+    Copy { from, to, size: 4, pred: true, from_uniform: false, to_uniform: false }
 }
 
 fn atomic_op(inst: &Inst) -> AtomicOp {
@@ -756,9 +755,4 @@ fn atomic_op(inst: &Inst) -> AtomicOp {
         }),
         _ => AtomicOp::Load(Order::Relaxed),
     }
-}
-
-/// Whether a function's variable is uniform; for `explain`.
-pub(super) fn uniform(analysis: &KernelAnalysis, func: usize, v: Var) -> bool {
-    analysis.funcs[func].uniformity.is_uniform(v)
 }

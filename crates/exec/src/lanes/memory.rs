@@ -8,7 +8,7 @@
 use super::body::{groups, put};
 use super::chunk::{Chunk, Env, LANES, Mask, NONE, and, any, bits};
 use super::decode::{DOp, MemRef};
-use super::ops::{Int, Value};
+use super::ops::{Int, Num, Value};
 use crate::trap::TrapDetail;
 use crate::view::{Elem, View, ordering};
 use phalanx_isa::{Atomic, Base, Order, TrapKind};
@@ -62,16 +62,44 @@ impl Index for u64 {
     }
 }
 
-/// First place of 32 consecutive ones, if these are.
+/// What loads and stores ask of 32 indices. Made per index type and SIMD level, and called through a table, so that the
+/// bodies of loads and stores are made per element size only.
+pub(super) struct IndexFns {
+    /// First place of 32 consecutive ones, if these are; `u64::MAX` where they are not.
+    pub(super) consecutive: unsafe fn(*const u8, i64) -> u64,
+    /// All places.
+    pub(super) places: unsafe fn(*const u8, i64, &mut [u64; 32]),
+    /// One exact index.
+    pub(super) exact: unsafe fn(*const u8, usize) -> i128,
+    /// Bytes of an index.
+    pub(super) size: usize,
+}
+
 #[inline(always)]
-fn consecutive<I: Index>(index: &[I; 32], disp: i64) -> Option<u64> {
+pub(super) unsafe fn consecutive<I: Index>(index: *const u8, disp: i64) -> u64 {
+    // SAFETY: 32 indices of this type, see `IndexFns`.
+    let index = unsafe { &*index.cast::<[I; 32]>() };
     let mut same = true;
     for (i, v) in index.iter().enumerate() {
-        same &= v.sub(index[0]).bits() == i as u64;
+        same &= Num::sub(*v, index[0]).bits() == i as u64;
     }
     // The differences wrap, places do not: the last place tells.
     let first = index[0].place(disp);
-    (same && index[31].place(disp) == first.wrapping_add(31)).then_some(first)
+    if same && first < 1 << 62 && index[31].place(disp) == first + 31 { first } else { u64::MAX }
+}
+
+#[inline(always)]
+pub(super) unsafe fn places<I: Index>(index: *const u8, disp: i64, out: &mut [u64; 32]) {
+    // SAFETY: as above.
+    let index = unsafe { &*index.cast::<[I; 32]>() };
+    for i in 0..32 {
+        out[i] = index[i].place(disp);
+    }
+}
+
+pub(super) unsafe fn exact<I: Index>(index: *const u8, i: usize) -> i128 {
+    // SAFETY: as above, i < 32.
+    unsafe { (*index.cast::<[I; 32]>())[i].exact() }
 }
 
 /// The view that an operand names; a trap detail where an index into an array of buffers is outside.
@@ -100,16 +128,32 @@ fn view<'e>(x: &mut Chunk, env: &Env<'e>, mem: &MemRef) -> Result<View<'e>, Trap
 }
 
 #[cold]
-fn outside<I: Index>(x: &mut Chunk, op: &DOp, env: &Env<'_>, mem: &MemRef, bad: &Mask, len: u64) -> bool {
+fn outside(x: &mut Chunk, op: &DOp, env: &Env<'_>, mem: &MemRef, bad: &Mask, len: u64) -> bool {
     let bad = and(bad, &x.mask);
     let lowest = bad.iter().position(|w| *w != 0).map(|g| (g, bad[g].trailing_zeros() as usize));
     if let Some((g, i)) = lowest {
         // SAFETY: the index slot of this operation.
-        let index = unsafe { (*x.at::<[I; 32]>(op.a).add(g * op.sa as usize))[i] };
-        let index = index.exact() + i128::from(mem.disp);
+        let index = unsafe { (mem.index.exact)(indices(x, op, mem, g), i) };
+        let index = index + i128::from(mem.disp);
         x.trap_lanes(&bad, env, op.inst, TrapKind::OutOfBounds, TrapDetail::Index { base: mem.base, index, len });
     }
     false
+}
+
+/// The indices of a group.
+#[inline(always)]
+unsafe fn indices(x: &mut Chunk, op: &DOp, mem: &MemRef, g: usize) -> *const u8 {
+    // SAFETY: see the module's head.
+    unsafe { x.at::<u8>(op.a).add(g * op.sa as usize * 32 * mem.index.size) }
+}
+
+/// The place of a uniform index.
+#[inline(always)]
+unsafe fn first_place(x: &mut Chunk, op: &DOp, mem: &MemRef) -> u64 {
+    let mut all = [0; 32];
+    // SAFETY: see the module's head.
+    unsafe { (mem.index.places)(indices(x, op, mem, 0), mem.disp, &mut all) };
+    all[0]
 }
 
 #[cold]
@@ -121,10 +165,7 @@ fn no_view(x: &mut Chunk, op: &DOp, env: &Env<'_>, m: &Mask, detail: TrapDetail)
 
 /// `ld` from a buffer or shared memory.
 #[inline(always)]
-pub(super) unsafe fn load<T: Value, I: Index>(x: &mut Chunk, op: &DOp, env: &Env<'_>, m: &Mask) -> bool
-where
-    T: Elem,
-{
+pub(super) unsafe fn load<T: Value + Elem>(x: &mut Chunk, op: &DOp, env: &Env<'_>, m: &Mask) -> bool {
     let mem = &env.program.mems[op.aux as usize];
     let v = match view(x, env, mem) {
         Ok(v) => v,
@@ -133,41 +174,48 @@ where
     let mut bad = NONE;
     // SAFETY: see the module's head.
     unsafe {
-        let (d, index) = (x.at::<[T; 32]>(op.d), x.at::<[I; 32]>(op.a));
+        let d = x.at::<[T; 32]>(op.d);
         for g in 0..groups(x, op) {
             let w = m[g];
             if w == 0 {
                 continue;
             }
-            let index = &*index.add(g * op.sa as usize);
             if op.sa == 0 {
-                match v.load(index[0].place(mem.disp)) {
+                match v.load(first_place(x, op, mem)) {
                     Some(b) => put(d.add(g), &[<T as Elem>::from_bits(b); 32], w, x.born[g]),
                     None => bad[g] = w,
                 }
                 continue;
             }
-            if let Some(first) = consecutive(index, mem.disp).filter(|f| *f < 1 << 62 && f + 32 <= v.len()) {
+            let index = indices(x, op, mem, g);
+            let first = (mem.index.consecutive)(index, mem.disp);
+            if first < v.len() && v.len() - first >= 32 {
                 let mut r = [T::default(); 32];
                 v.load32(first, &mut r);
                 put(d.add(g), &r, w, x.born[g]);
                 continue;
             }
+            let mut place = [0; 32];
+            (mem.index.places)(index, mem.disp, &mut place);
             let d = &mut *d.add(g);
             for i in bits(w) {
-                match v.load(index[i as usize].place(mem.disp)) {
+                match v.load(place[i as usize]) {
                     Some(b) => d[i as usize] = <T as Elem>::from_bits(b),
                     None => bad[g] |= 1 << i,
                 }
             }
         }
     }
-    if any(&bad) { outside::<I>(x, op, env, mem, &bad, v.len()) } else { true }
+    if any(&bad) {
+        let bad = if op.uniform { x.mask } else { bad };
+        return outside(x, op, env, mem, &bad, v.len());
+    }
+    true
 }
 
 /// `st` to a buffer or shared memory.
 #[inline(always)]
-pub(super) unsafe fn store<T: Value, I: Index>(x: &mut Chunk, op: &DOp, env: &Env<'_>, m: &Mask) -> bool {
+pub(super) unsafe fn store<T: Value>(x: &mut Chunk, op: &DOp, env: &Env<'_>, m: &Mask) -> bool {
     let mem = &env.program.mems[op.aux as usize];
     let v = match view(x, env, mem) {
         Ok(v) => v,
@@ -176,27 +224,31 @@ pub(super) unsafe fn store<T: Value, I: Index>(x: &mut Chunk, op: &DOp, env: &En
     let mut bad = NONE;
     // SAFETY: see the module's head.
     unsafe {
-        let (value, index) = (x.at::<[T; 32]>(op.b), x.at::<[I; 32]>(op.a));
+        let value = x.at::<[T; 32]>(op.b);
         for g in 0..groups(x, op) {
             let w = m[g];
             if w == 0 {
                 continue;
             }
-            let (index, value) = (&*index.add(g * op.sa as usize), &*value.add(g * op.sb as usize));
+            let value = &*value.add(g * op.sb as usize);
+            let index = indices(x, op, mem, g);
             let mut raw = [T::Raw::default(); 32];
             for i in 0..32 {
                 raw[i] = T::Raw::from_bits(value[i].canonical().bits());
             }
             if op.sa != 0 && w == u32::MAX {
-                if let Some(first) = consecutive(index, mem.disp).filter(|f| *f < 1 << 62 && f + 32 <= v.len()) {
+                let first = (mem.index.consecutive)(index, mem.disp);
+                if first < v.len() && v.len() - first >= 32 {
                     v.store32(first, &raw);
                     continue;
                 }
             }
+            let mut place = [0; 32];
+            (mem.index.places)(index, mem.disp, &mut place);
             // Lanes of one index in ascending order: the highest lane's value stays.
             let w = if op.uniform { 1 } else { w };
             for i in bits(w) {
-                if v.store(index[i as usize].place(mem.disp), raw[i as usize].to_bits()).is_none() {
+                if v.store(place[i as usize], raw[i as usize].to_bits()).is_none() {
                     bad[g] |= 1 << i;
                 }
             }
@@ -205,21 +257,23 @@ pub(super) unsafe fn store<T: Value, I: Index>(x: &mut Chunk, op: &DOp, env: &En
             }
         }
     }
-    if any(&bad) { outside::<I>(x, op, env, mem, &bad, v.len()) } else { true }
+    if any(&bad) { outside(x, op, env, mem, &bad, v.len()) } else { true }
 }
 
 /// `ld.private`: the lane's own array, element i of lane l at (i * LANES + l).
 #[inline(always)]
-pub(super) unsafe fn load_private<T: Value, I: Index>(x: &mut Chunk, op: &DOp, env: &Env<'_>, m: &Mask) -> bool {
+pub(super) unsafe fn load_private<T: Value>(x: &mut Chunk, op: &DOp, env: &Env<'_>, m: &Mask) -> bool {
     let mem = &env.program.mems[op.aux as usize];
     let mut bad = NONE;
     // SAFETY: see the module's head; places are checked against the array's length.
     unsafe {
         for g in 0..x.groups {
-            let (d, index) = (x.at::<[T; 32]>(op.d).add(g), x.at::<[I; 32]>(op.a).add(g * op.sa as usize));
+            let d = x.at::<[T; 32]>(op.d).add(g);
             let w = m[g];
+            let mut all = [0; 32];
+            (mem.index.places)(indices(x, op, mem, g), mem.disp, &mut all);
             if op.sa == 0 && w != 0 {
-                let place = (*index)[0].place(mem.disp);
+                let place = all[0];
                 if place < mem.len {
                     let at = mem.offset + (place as usize * LANES + g * 32) * size_of::<T>();
                     let r = *x.private_at::<[T; 32]>(at);
@@ -230,7 +284,7 @@ pub(super) unsafe fn load_private<T: Value, I: Index>(x: &mut Chunk, op: &DOp, e
                 continue;
             }
             for i in bits(w) {
-                let place = (*index)[i as usize].place(mem.disp);
+                let place = all[i as usize];
                 if place < mem.len {
                     let at = mem.offset + (place as usize * LANES + g * 32 + i as usize) * size_of::<T>();
                     (*d)[i as usize] = *x.private_at::<T>(at);
@@ -240,22 +294,23 @@ pub(super) unsafe fn load_private<T: Value, I: Index>(x: &mut Chunk, op: &DOp, e
             }
         }
     }
-    if any(&bad) { outside::<I>(x, op, env, mem, &bad, mem.len) } else { true }
+    if any(&bad) { outside(x, op, env, mem, &bad, mem.len) } else { true }
 }
 
 /// `st.private`.
 #[inline(always)]
-pub(super) unsafe fn store_private<T: Value, I: Index>(x: &mut Chunk, op: &DOp, env: &Env<'_>, m: &Mask) -> bool {
+pub(super) unsafe fn store_private<T: Value>(x: &mut Chunk, op: &DOp, env: &Env<'_>, m: &Mask) -> bool {
     let mem = &env.program.mems[op.aux as usize];
     let mut bad = NONE;
     // SAFETY: see the module's head; places are checked against the array's length.
     unsafe {
         for g in 0..x.groups {
             let w = m[g];
-            let (value, index) =
-                (x.at::<[T; 32]>(op.b).add(g * op.sb as usize), x.at::<[I; 32]>(op.a).add(g * op.sa as usize));
+            let value = x.at::<[T; 32]>(op.b).add(g * op.sb as usize);
+            let mut all = [0; 32];
+            (mem.index.places)(indices(x, op, mem, g), mem.disp, &mut all);
             if op.sa == 0 && w != 0 {
-                let place = (*index)[0].place(mem.disp);
+                let place = all[0];
                 if place < mem.len {
                     let at = mem.offset + (place as usize * LANES + g * 32) * size_of::<T>();
                     let mut r = *value;
@@ -270,7 +325,7 @@ pub(super) unsafe fn store_private<T: Value, I: Index>(x: &mut Chunk, op: &DOp, 
                 continue;
             }
             for i in bits(w) {
-                let place = (*index)[i as usize].place(mem.disp);
+                let place = all[i as usize];
                 if place < mem.len {
                     let at = mem.offset + (place as usize * LANES + g * 32 + i as usize) * size_of::<T>();
                     *x.private_at::<T>(at) = (*value)[i as usize].canonical();
@@ -280,7 +335,7 @@ pub(super) unsafe fn store_private<T: Value, I: Index>(x: &mut Chunk, op: &DOp, 
             }
         }
     }
-    if any(&bad) { outside::<I>(x, op, env, mem, &bad, mem.len) } else { true }
+    if any(&bad) { outside(x, op, env, mem, &bad, mem.len) } else { true }
 }
 
 /// What an atomic instruction does to an element; the bits before.
@@ -295,7 +350,7 @@ pub(super) enum AtomicOp {
 /// All atomic instructions, lane by lane in ascending order. `b` and `c` are the operands, `d` gets the value before where the
 /// operation has a destination.
 #[inline(always)]
-pub(super) unsafe fn atomic<T: Value, I: Index>(x: &mut Chunk, op: &DOp, env: &Env<'_>, m: &Mask) -> bool {
+pub(super) unsafe fn atomic<T: Value>(x: &mut Chunk, op: &DOp, env: &Env<'_>, m: &Mask) -> bool {
     let mem = &env.program.mems[op.aux as usize];
     let v = match view(x, env, mem) {
         Ok(v) => v,
@@ -306,12 +361,13 @@ pub(super) unsafe fn atomic<T: Value, I: Index>(x: &mut Chunk, op: &DOp, env: &E
     // SAFETY: see the module's head; unused operands are any slot of the type.
     unsafe {
         for g in 0..x.groups {
-            let index = x.at::<[I; 32]>(op.a).add(g * op.sa as usize);
+            let mut all = [0; 32];
+            (mem.index.places)(indices(x, op, mem, g), mem.disp, &mut all);
             let (b, c) = (x.at::<[T; 32]>(op.b).add(g * op.sb as usize), x.at::<[T; 32]>(op.c).add(g * op.sc as usize));
             let d = x.at::<[T; 32]>(op.d).add(g);
             for i in bits(m[g]) {
                 let l = i as usize;
-                let place = (*index)[l].place(mem.disp);
+                let place = all[l];
                 // A NaN operand is seen by others: it has its type's one pattern.
                 let (b, c) = ((*b)[l].canonical().bits(), (*c)[l].canonical().bits());
                 let before = match mem.atomic {
@@ -328,7 +384,7 @@ pub(super) unsafe fn atomic<T: Value, I: Index>(x: &mut Chunk, op: &DOp, env: &E
             }
         }
     }
-    if any(&bad) { outside::<I>(x, op, env, mem, &bad, v.len()) } else { true }
+    if any(&bad) { outside(x, op, env, mem, &bad, v.len()) } else { true }
 }
 
 /// `len`.

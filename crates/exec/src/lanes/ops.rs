@@ -3,6 +3,7 @@
 //! This is the second, independent writing of what `reference::semantics` derives from the tables; the tests compare them.
 //! Every body is branch-free where it can be, so that a loop over 32 lanes becomes vector code at the tier's width.
 
+use super::tier::Level;
 use phalanx_simd::half;
 use phalanx_simd::math::{double, single};
 use std::marker::PhantomData;
@@ -26,6 +27,9 @@ pub(super) trait Value: Copy + Default + PartialEq + Send + Sync + 'static {
     fn canonical(self) -> Self;
     /// The unsigned integer of the same size: how memory holds it.
     type Raw: crate::view::Elem;
+    /// `L` for 32- and 64-bit types, `N` for narrower ones: AVX-512 bodies are made for the wide types only, the narrow ones
+    /// share AVX2's, which halves the code.
+    type Pick<L: Level, N: Level>: Level;
 }
 
 /// Arithmetic that all twelve number types have.
@@ -106,7 +110,7 @@ pub(super) trait Float: Num {
 }
 
 macro_rules! ints {
-    ($($t:ty, $u:ty, $wide:ty;)*) => { $(
+    ($($t:ty, $u:ty, $wide:ty, $pick:ident;)*) => { $(
         impl Value for $t {
             #[inline(always)]
             fn from_bits(bits: u64) -> Self { bits as $t }
@@ -115,6 +119,7 @@ macro_rules! ints {
             #[inline(always)]
             fn canonical(self) -> Self { self }
             type Raw = $u;
+            type Pick<L: Level, N: Level> = $pick;
         }
         impl Num for $t {
             #[inline(always)]
@@ -170,7 +175,7 @@ macro_rules! ints {
             #[inline(always)]
             fn shr(self, n: u32) -> Self {
                 // Shifting by all but one bit and once more gives 0 or the sign without a branch on the type.
-                let last = self.wrapping_shr(<$t>::BITS - 1) >> (<$t>::BITS - 1).min(1);
+                let last = self.wrapping_shr(<$t>::BITS - 1) >> 1;
                 if n < <$t>::BITS { self.wrapping_shr(n) } else { last }
             }
             #[inline(always)]
@@ -190,8 +195,8 @@ macro_rules! ints {
     )* };
 }
 ints! {
-    i8, u8, i16; i16, u16, i32; i32, u32, i64; i64, u64, i128;
-    u8, u8, u16; u16, u16, u32; u32, u32, u64; u64, u64, u128;
+    i8, u8, i16, N; i16, u16, i32, N; i32, u32, i64, L; i64, u64, i128, L;
+    u8, u8, u16, N; u16, u16, u32, N; u32, u32, u64, L; u64, u64, u128, L;
 }
 
 macro_rules! floats {
@@ -204,6 +209,7 @@ macro_rules! floats {
             #[inline(always)]
             fn canonical(self) -> Self { if self.is_nan() { $t::from_bits($nan) } else { self } }
             type Raw = $bits;
+            type Pick<L: Level, N: Level> = L;
         }
         impl Num for $t {
             #[inline(always)]
@@ -292,6 +298,7 @@ macro_rules! halves {
             #[inline(always)]
             fn canonical(self) -> Self { if self.0 & 0x7fff > $inf { $t($nan) } else { self } }
             type Raw = u16;
+            type Pick<L: Level, N: Level> = N;
         }
         impl Num for $t {
             halves!(@two Num: add sub mul min max);
@@ -463,8 +470,8 @@ macro_rules! trig_ops {
 }
 trig_ops!(Sin sin_fast sin, Cos cos_fast cos, Tan tan_fast tan);
 
-/// Conversions: how a source is read exactly, and how a destination is made from it.
-pub(super) struct ToInt<S, D, R>(PhantomData<(S, D, R)>);
+/// Float to integer, the rounding chosen by the operation: `round` makes an integer value of the source, `f` the integer.
+pub(super) struct ToInt<S, D>(PhantomData<(S, D)>);
 /// Any number to a float, rounded once.
 pub(super) struct ToFloat<S, D>(PhantomData<(S, D)>);
 /// Integer to integer, wrapping.
@@ -472,70 +479,41 @@ pub(super) struct Wrap<S, D>(PhantomData<(S, D)>);
 /// Integer to integer, saturating.
 pub(super) struct Sat<S, D>(PhantomData<(S, D)>);
 
-/// A rounding of floats to integer values.
-pub(super) trait Rounding {
-    fn r32(v: f32) -> f32;
-    fn r64(v: f64) -> f64;
+/// A float as the f32 or f64 that holds it exactly, and its roundings to integer values.
+pub(super) trait FloatSource: Value {
+    type Wide: Float;
+    fn wide_value(self) -> Self::Wide;
 }
-macro_rules! roundings {
-    ($($name:ident $f:ident),*) => { $(
-        pub(super) struct $name;
-        impl Rounding for $name {
+macro_rules! float_sources {
+    ($($t:ident $wide:ident |$v:ident| $e:expr;)*) => { $(
+        impl FloatSource for $t {
+            type Wide = $wide;
             #[inline(always)]
-            fn r32(v: f32) -> f32 { v.$f() }
-            #[inline(always)]
-            fn r64(v: f64) -> f64 { v.$f() }
+            fn wide_value(self) -> $wide { let $v = self; $e }
         }
     )* };
 }
-roundings!(Nearest round_ties_even, Zero trunc, Down floor, UpR ceil);
+float_sources! { F16 f32 |v| v.up(); Bf16 f32 |v| v.up(); f32 f32 |v| v; f64 f64 |v| v; }
 
-/// A float as the f32 or f64 that holds it exactly.
-pub(super) trait FloatSource: Value {
-    type Wide: Copy;
-    fn wide_value(self) -> Self::Wide;
-}
-impl FloatSource for F16 {
-    type Wide = f32;
-    #[inline(always)]
-    fn wide_value(self) -> f32 {
-        self.up()
-    }
-}
-impl FloatSource for Bf16 {
-    type Wide = f32;
-    #[inline(always)]
-    fn wide_value(self) -> f32 {
-        self.up()
-    }
-}
-impl FloatSource for f32 {
-    type Wide = f32;
-    #[inline(always)]
-    fn wide_value(self) -> f32 {
-        self
-    }
-}
-impl FloatSource for f64 {
-    type Wide = f64;
-    #[inline(always)]
-    fn wide_value(self) -> f64 {
-        self
-    }
+/// A conversion of a float that has an integer value or is beyond all integers.
+pub(super) trait FloatToInt {
+    type S: FloatSource;
+    type D: Value;
+    fn f(a: <Self::S as FloatSource>::Wide) -> Self::D;
 }
 macro_rules! to_int {
-    ($($s:ty, $round:ident;)*) => { $( to_int!(@ $s, $round: i8 i16 i32 i64 u8 u16 u32 u64); )* };
-    (@ $s:ty, $round:ident: $($d:ty)*) => { $(
-        impl<R: Rounding> Un for ToInt<$s, $d, R> {
-            type A = $s;
+    ($($s:ty, $wide:ty;)*) => { $( to_int!(@ $s, $wide: i8 i16 i32 i64 u8 u16 u32 u64); )* };
+    (@ $s:ty, $wide:ty: $($d:ty)*) => { $(
+        impl FloatToInt for ToInt<$s, $d> {
+            type S = $s;
             type D = $d;
             // Rust's `as` saturates and maps NaN to 0, as the ISA does.
             #[inline(always)]
-            fn f(a: $s) -> $d { R::$round(a.wide_value()) as $d }
+            fn f(a: $wide) -> $d { a as $d }
         }
     )* };
 }
-to_int! { F16, r32; Bf16, r32; f32, r32; f64, r64; }
+to_int! { F16, f32; Bf16, f32; f32, f32; f64, f64; }
 
 macro_rules! int_casts {
     ($($s:ty: $($d:ty)*;)*) => { $($(

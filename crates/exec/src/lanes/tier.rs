@@ -8,7 +8,7 @@ use super::body;
 use super::chunk::{Chunk, Env, Mask};
 use super::cross::{self, ADD, MAX, MIN, ONES, Red, Reduction, ZERO};
 use super::decode::{DOp, Handler};
-use super::memory::{self, Index, PoolOp};
+use super::memory::{self, Index, IndexFns, PoolOp};
 use super::ops::*;
 use crate::view::Elem;
 use phalanx_isa::{BarScope, Class, Cmp, Inst, Op, Reduce, Round, Shuffle, Space, TrapKind, Type, Vote};
@@ -19,7 +19,9 @@ pub(super) trait Level {
     fn nop() -> Handler;
     fn un<O: Un>() -> Handler;
     fn mov<T: Value>() -> Handler;
-    fn bitcast<S: Value, D: Value>() -> Handler;
+    fn bitcast<S: Value>() -> Handler;
+    fn to_int<O: FloatToInt>() -> Handler;
+    fn index<I: Index>() -> &'static IndexFns;
     fn bin<O: Bin>() -> Handler;
     fn tern<O: Tern>() -> Handler;
     fn shift<O: Shift>() -> Handler;
@@ -30,11 +32,11 @@ pub(super) trait Level {
         O::T: Int;
     fn trig<O: Trig>() -> Handler;
     fn countdown<T: Int>() -> Handler;
-    fn load<T: Value + Elem, I: Index>() -> Handler;
-    fn store<T: Value, I: Index>() -> Handler;
-    fn load_private<T: Value, I: Index>() -> Handler;
-    fn store_private<T: Value, I: Index>() -> Handler;
-    fn atomic<T: Value, I: Index>() -> Handler;
+    fn load<T: Value + Elem>() -> Handler;
+    fn store<T: Value>() -> Handler;
+    fn load_private<T: Value>() -> Handler;
+    fn store_private<T: Value>() -> Handler;
+    fn atomic<T: Value>() -> Handler;
     fn length<T: Value>() -> Handler;
     fn pool<T: Value, const W: u8>() -> Handler;
     fn reduce<R: Reduction>() -> Handler;
@@ -93,7 +95,8 @@ unsafe fn misc<const K: u8>(x: &mut Chunk, op: &DOp, env: &Env<'_>, m: &Mask) ->
                 phalanx_atlas::neighbour_count(class(a)?).map(|n| n as u32).ok_or((TrapKind::BadClass, a))
             }),
             k::NEIGHBOUR => body::checked(x, op, env, m, |a, b, _| {
-                let found = phalanx_atlas::neighbour(class(a)?, b as usize);
+                let found = u8::try_from(b).ok().and_then(|i| phalanx_atlas::neighbour(class(a).ok()?, i));
+                class(a)?;
                 found.map(u32::from).ok_or((TrapKind::BadNeighbour, b))
             }),
             k::UNITY => body::checked(x, op, env, m, |a, _, _| {
@@ -137,7 +140,8 @@ unsafe fn misc<const K: u8>(x: &mut Chunk, op: &DOp, env: &Env<'_>, m: &Mask) ->
                 true
             }
             _ => {
-                env.launch.fence();
+                // An update orders as a fence does (see Launch::fence); one for all lanes, which run on one thread.
+                env.launch.fence.fetch_add(0, std::sync::atomic::Ordering::AcqRel);
                 true
             }
         }
@@ -153,7 +157,8 @@ macro_rules! level {
                 nop() => |_x, _op, _env, _m| true;
                 un(O: Un) => |x, op, _env, m| body::un::<O>(x, op, m);
                 mov(T: Value) => |x, op, _env, m| body::mov::<T>(x, op, m);
-                bitcast(S: Value, D: Value) => |x, op, _env, m| body::bitcast::<S, D>(x, op, m);
+                bitcast(S: Value) => |x, op, _env, m| body::bitcast::<S>(x, op, m);
+                to_int(O: FloatToInt) => |x, op, _env, m| body::to_int::<O>(x, op, m);
                 bin(O: Bin) => |x, op, _env, m| body::bin::<O>(x, op, m);
                 tern(O: Tern) => |x, op, _env, m| body::tern::<O>(x, op, m);
                 shift(O: Shift) => |x, op, _env, m| body::shift::<O>(x, op, m);
@@ -161,11 +166,11 @@ macro_rules! level {
                 sel(T: Value) => |x, op, _env, m| body::select::<T>(x, op, m);
                 trig(O: Trig) => |x, op, _env, m| body::trig::<O>(x, op, m);
                 countdown(T: Int) => |x, op, _env, m| body::countdown::<T>(x, op, m);
-                load(T: Value + Elem, I: Index) => |x, op, env, m| memory::load::<T, I>(x, op, env, m);
-                store(T: Value, I: Index) => |x, op, env, m| memory::store::<T, I>(x, op, env, m);
-                load_private(T: Value, I: Index) => |x, op, env, m| memory::load_private::<T, I>(x, op, env, m);
-                store_private(T: Value, I: Index) => |x, op, env, m| memory::store_private::<T, I>(x, op, env, m);
-                atomic(T: Value, I: Index) => |x, op, env, m| memory::atomic::<T, I>(x, op, env, m);
+                load(T: Value + Elem) => |x, op, env, m| memory::load::<T>(x, op, env, m);
+                store(T: Value) => |x, op, env, m| memory::store::<T>(x, op, env, m);
+                load_private(T: Value) => |x, op, env, m| memory::load_private::<T>(x, op, env, m);
+                store_private(T: Value) => |x, op, env, m| memory::store_private::<T>(x, op, env, m);
+                atomic(T: Value) => |x, op, env, m| memory::atomic::<T>(x, op, env, m);
                 length(T: Value) => |x, op, env, m| memory::length::<T>(x, op, env, m);
                 reduce(R: Reduction) => |x, op, _env, m| cross::reduce::<R>(x, op, m);
                 partial(R: Reduction) => |x, op, _env, m| cross::partial::<R>(x, op, m);
@@ -203,6 +208,26 @@ macro_rules! level {
                     unsafe { cross::shuffle::<T>(x, op, m, mode) }
                 }
                 h::<T, MODE>
+            }
+            fn index<I: Index>() -> &'static IndexFns {
+                $(#[target_feature(enable = $features)])?
+                unsafe fn consecutive<I: Index>(index: *const u8, disp: i64) -> u64 {
+                    // SAFETY: see `memory.rs`.
+                    unsafe { memory::consecutive::<I>(index, disp) }
+                }
+                $(#[target_feature(enable = $features)])?
+                unsafe fn places<I: Index>(index: *const u8, disp: i64, out: &mut [u64; 32]) {
+                    // SAFETY: see `memory.rs`.
+                    unsafe { memory::places::<I>(index, disp, out) }
+                }
+                &const {
+                    IndexFns {
+                        consecutive: consecutive::<I>,
+                        places: places::<I>,
+                        exact: memory::exact::<I>,
+                        size: size_of::<I>(),
+                    }
+                }
             }
             fn misc<const K: u8>() -> Handler {
                 $(#[target_feature(enable = $features)])?
@@ -257,13 +282,20 @@ level!(
 );
 
 /// Calls the expression with a type variable for the instruction's type. The validator has checked the type against the row, so
-/// a type outside the set cannot come; it gets the set's first.
+/// a type outside the set cannot come; it gets the set's first. `bits` and `numbits` use one body for both signs, for
+/// operations that do not see the sign.
 macro_rules! types {
     (num, $ty:expr, $t:ident => $e:expr) => {
         types!(@ $ty, $t, $e, I8 i8, I16 i16, I32 i32, I64 i64, U8 u8, U16 u16, U32 u32, U64 u64, F16 F16, Bf16 Bf16, F32 f32, F64 f64; i8)
     };
+    (numbits, $ty:expr, $t:ident => $e:expr) => {
+        types!(@ $ty, $t, $e, I8 u8, I16 u16, I32 u32, I64 u64, U8 u8, U16 u16, U32 u32, U64 u64, F16 F16, Bf16 Bf16, F32 f32, F64 f64; u8)
+    };
     (int, $ty:expr, $t:ident => $e:expr) => {
         types!(@ $ty, $t, $e, I8 i8, I16 i16, I32 i32, I64 i64, U8 u8, U16 u16, U32 u32, U64 u64; i8)
+    };
+    (bits, $ty:expr, $t:ident => $e:expr) => {
+        types!(@ $ty, $t, $e, I8 u8, I16 u16, I32 u32, I64 u64, U8 u8, U16 u16, U32 u32, U64 u64; u8)
     };
     (float, $ty:expr, $t:ident => $e:expr) => {
         types!(@ $ty, $t, $e, F16 F16, Bf16 Bf16, F32 f32, F64 f64; F16)
@@ -280,7 +312,7 @@ macro_rules! types {
         types!(@ $ty, $t, $e, I32 i32, I64 i64, U32 u32, U64 u64; u64)
     };
     (atomic, $ty:expr, $t:ident => $e:expr) => {
-        types!(@ $ty, $t, $e, I32 i32, I64 i64, U32 u32, U64 u64, F32 f32, F64 f64; u32)
+        types!(@ $ty, $t, $e, I32 u32, I64 u64, U32 u32, U64 u64, F32 f32, F64 f64; u32)
     };
     (@ $ty:expr, $t:ident, $e:expr, $($v:ident $r:ident),*; $d:ident) => {
         match $ty {
@@ -290,14 +322,28 @@ macro_rules! types {
     };
 }
 
-/// The function for an instruction at a SIMD level. `index` is the type of a memory operand's index.
-pub(super) fn handler(tier: Tier, inst: &Inst, index: Option<Type>) -> Handler {
+/// The SIMD level that a value type's hot bodies are made for.
+macro_rules! at {
+    ($t:ident) => { <$t as Value>::Pick<L, N> };
+}
+
+/// The function for an instruction at a SIMD level.
+pub(super) fn handler(tier: Tier, inst: &Inst) -> Handler {
     match tier {
         #[cfg(target_arch = "x86_64")]
-        Tier::Avx2 => select::<Avx2>(inst, index),
+        Tier::Avx2 => select::<Avx2, Avx2>(inst),
         #[cfg(target_arch = "x86_64")]
-        Tier::Avx512 | Tier::Avx512Vnni => select::<Avx512>(inst, index),
-        _ => select::<Baseline>(inst, index),
+        Tier::Avx512 | Tier::Avx512Vnni => select::<Avx512, Avx2>(inst),
+        _ => select::<Baseline, Baseline>(inst),
+    }
+}
+
+/// The index functions of a level.
+pub(super) fn index_fns(tier: Tier, index: Type) -> &'static IndexFns {
+    match tier {
+        #[cfg(target_arch = "x86_64")]
+        Tier::Avx2 | Tier::Avx512 | Tier::Avx512Vnni => types!(index, Some(index), I => Avx2::index::<I>()),
+        _ => types!(index, Some(index), I => Baseline::index::<I>()),
     }
 }
 
@@ -317,88 +363,89 @@ pub(super) fn combiner(inst: &Inst) -> fn(u64, u64) -> u64 {
 }
 
 
-fn select<L: Level>(inst: &Inst, index: Option<Type>) -> Handler {
+/// `L` is the level for wide types, `N` for narrow ones; operations that no program spends its time in have one body, `Baseline`'s.
+fn select<L: Level, N: Level>(inst: &Inst) -> Handler {
     let ty = inst.ty;
     let pred = ty == Some(Type::Pred);
     let mode = |i: usize| u16::from(inst.modes[i]);
     let float = ty.is_some_and(Type::is_float);
     macro_rules! bin {
-        ($op:ident, $set:ident) => { types!($set, ty, T => L::bin::<$op<T>>()) };
+        ($op:ident, $set:ident) => { types!($set, ty, T => <at!(T)>::bin::<$op<T>>()) };
     }
     macro_rules! un {
-        ($op:ident, $set:ident) => { types!($set, ty, T => L::un::<$op<T>>()) };
+        ($op:ident, $set:ident) => { types!($set, ty, T => <at!(T)>::un::<$op<T>>()) };
     }
     macro_rules! reduction {
         ($f:ident $(, $extra:tt)?) => {
             match Reduce::from_code(mode(inst.op.info().modes.len() - 1)) {
-                Some(Reduce::Add) | None => types!(num, ty, T => L::$f::<Red<Add<T>, ADD> $(, $extra)?>()),
-                Some(Reduce::Min) => types!(num, ty, T => L::$f::<Red<Min<T>, MIN> $(, $extra)?>()),
-                Some(Reduce::Max) => types!(num, ty, T => L::$f::<Red<Max<T>, MAX> $(, $extra)?>()),
-                Some(Reduce::And) => types!(int, ty, T => L::$f::<Red<And<T>, ONES> $(, $extra)?>()),
-                Some(Reduce::Or) => types!(int, ty, T => L::$f::<Red<Or<T>, ZERO> $(, $extra)?>()),
-                Some(Reduce::Xor) => types!(int, ty, T => L::$f::<Red<Xor<T>, ZERO> $(, $extra)?>()),
+                Some(Reduce::Add) | None => types!(num, ty, T => Baseline::$f::<Red<Add<T>, ADD> $(, $extra)?>()),
+                Some(Reduce::Min) => types!(num, ty, T => Baseline::$f::<Red<Min<T>, MIN> $(, $extra)?>()),
+                Some(Reduce::Max) => types!(num, ty, T => Baseline::$f::<Red<Max<T>, MAX> $(, $extra)?>()),
+                Some(Reduce::And) => types!(int, ty, T => Baseline::$f::<Red<And<T>, ONES> $(, $extra)?>()),
+                Some(Reduce::Or) => types!(int, ty, T => Baseline::$f::<Red<Or<T>, ZERO> $(, $extra)?>()),
+                Some(Reduce::Xor) => types!(int, ty, T => Baseline::$f::<Red<Xor<T>, ZERO> $(, $extra)?>()),
             }
         };
     }
     let private = Space::from_code(mode(0)) == Some(Space::Private);
     match inst.op {
-        Op::Mov if pred => L::misc::<{ k::MOV }>(),
-        Op::Mov => types!(raw, ty, T => L::mov::<T>()),
-        Op::Sel if pred => L::misc::<{ k::SEL }>(),
-        Op::Sel => types!(raw, ty, T => L::sel::<T>()),
-        Op::Cvt => conversion::<L>(inst),
-        Op::Bitcast => types!(num, inst.ty2, S => types!(num, ty, D => L::bitcast::<S, D>())),
-        Op::Add => bin!(Add, num),
-        Op::Sub => bin!(Sub, num),
-        Op::Mul => bin!(Mul, num),
+        Op::Mov if pred => Baseline::misc::<{ k::MOV }>(),
+        Op::Mov => types!(raw, ty, T => <at!(T)>::mov::<T>()),
+        Op::Sel if pred => Baseline::misc::<{ k::SEL }>(),
+        Op::Sel => types!(raw, ty, T => <at!(T)>::sel::<T>()),
+        Op::Cvt => conversion::<N>(inst),
+        Op::Bitcast => types!(numbits, inst.ty2, S => <at!(S)>::bitcast::<S>()),
+        Op::Add => bin!(Add, numbits),
+        Op::Sub => bin!(Sub, numbits),
+        Op::Mul => bin!(Mul, numbits),
         Op::Mulhi => bin!(MulHi, int),
         Op::Div if float => bin!(DivF, float),
-        Op::Div => types!(int, ty, T => L::divide::<Quotient<T>>()),
+        Op::Div => types!(int, ty, T => Baseline::divide::<Quotient<T>>()),
         Op::Rem if float => bin!(RemF, float),
-        Op::Rem => types!(int, ty, T => L::divide::<Remainder<T>>()),
+        Op::Rem => types!(int, ty, T => Baseline::divide::<Remainder<T>>()),
         Op::Min => bin!(Min, num),
         Op::Max => bin!(Max, num),
         Op::Abs => un!(Abs, num),
-        Op::Neg => un!(Neg, num),
-        Op::Mad => types!(num, ty, T => L::tern::<Mad<T>>()),
-        Op::Fma => types!(float, ty, T => L::tern::<Fma<T>>()),
+        Op::Neg => un!(Neg, numbits),
+        Op::Mad => types!(numbits, ty, T => <at!(T)>::tern::<Mad<T>>()),
+        Op::Fma => types!(float, ty, T => <at!(T)>::tern::<Fma<T>>()),
         Op::Addsat => bin!(AddSat, int),
         Op::Subsat => bin!(SubSat, int),
         Op::Floor => un!(Floor, float),
         Op::Ceil => un!(Ceil, float),
         Op::Trunc => un!(Trunc, float),
         Op::Rint => un!(Rint, float),
-        Op::And if pred => L::misc::<{ k::AND }>(),
-        Op::And => bin!(And, int),
-        Op::Or if pred => L::misc::<{ k::OR }>(),
-        Op::Or => bin!(Or, int),
-        Op::Xor if pred => L::misc::<{ k::XOR }>(),
-        Op::Xor => bin!(Xor, int),
-        Op::Not if pred => L::misc::<{ k::NOT }>(),
-        Op::Not => un!(Not, int),
-        Op::Shl => types!(int, ty, T => L::shift::<Shl<T>>()),
-        Op::Shr => types!(int, ty, T => L::shift::<Shr<T>>()),
-        Op::Rotl => types!(int, ty, T => L::shift::<Rotl<T>>()),
-        Op::Popc => un!(Popc, int),
-        Op::Clz => un!(Clz, int),
-        Op::Ctz => un!(Ctz, int),
-        Op::Brev => un!(Brev, int),
+        Op::And if pred => Baseline::misc::<{ k::AND }>(),
+        Op::And => bin!(And, bits),
+        Op::Or if pred => Baseline::misc::<{ k::OR }>(),
+        Op::Or => bin!(Or, bits),
+        Op::Xor if pred => Baseline::misc::<{ k::XOR }>(),
+        Op::Xor => bin!(Xor, bits),
+        Op::Not if pred => Baseline::misc::<{ k::NOT }>(),
+        Op::Not => un!(Not, bits),
+        Op::Shl => types!(bits, ty, T => <at!(T)>::shift::<Shl<T>>()),
+        Op::Shr => types!(int, ty, T => <at!(T)>::shift::<Shr<T>>()),
+        Op::Rotl => types!(bits, ty, T => <at!(T)>::shift::<Rotl<T>>()),
+        Op::Popc => un!(Popc, bits),
+        Op::Clz => un!(Clz, bits),
+        Op::Ctz => un!(Ctz, bits),
+        Op::Brev => un!(Brev, bits),
         Op::Set => {
             macro_rules! cmp {
-                ($op:ident) => { types!(num, ty, T => L::compare::<$op<T>>()) };
+                ($op:ident, $set:ident) => { types!($set, ty, T => <at!(T)>::compare::<$op<T>>()) };
             }
             // gt, ge, gtu, geu are lt, le, ltu, leu with the operands exchanged (decode does that).
             match Cmp::from_code(mode(0)).unwrap_or(Cmp::Eq) {
-                Cmp::Eq => cmp!(CmpEq),
-                Cmp::Ne => cmp!(CmpNe),
-                Cmp::Lt | Cmp::Gt => cmp!(CmpLt),
-                Cmp::Le | Cmp::Ge => cmp!(CmpLe),
-                Cmp::Equ => cmp!(CmpEqu),
-                Cmp::Neu => cmp!(CmpNeu),
-                Cmp::Ltu | Cmp::Gtu => cmp!(CmpLtu),
-                Cmp::Leu | Cmp::Geu => cmp!(CmpLeu),
-                Cmp::Num => cmp!(CmpNum),
-                Cmp::Nan => cmp!(CmpNan),
+                Cmp::Eq => cmp!(CmpEq, numbits),
+                Cmp::Ne => cmp!(CmpNe, numbits),
+                Cmp::Lt | Cmp::Gt => cmp!(CmpLt, num),
+                Cmp::Le | Cmp::Ge => cmp!(CmpLe, num),
+                Cmp::Equ => cmp!(CmpEqu, float),
+                Cmp::Neu => cmp!(CmpNeu, float),
+                Cmp::Ltu | Cmp::Gtu => cmp!(CmpLtu, float),
+                Cmp::Leu | Cmp::Geu => cmp!(CmpLeu, float),
+                Cmp::Num => cmp!(CmpNum, float),
+                Cmp::Nan => cmp!(CmpNan, float),
             }
         }
         Op::Sqrt => un!(Sqrt, float),
@@ -410,86 +457,78 @@ fn select<L: Level>(inst: &Inst, index: Option<Type>) -> Handler {
         Op::Log2 => un!(Log2, float),
         Op::Log10 => un!(Log10, float),
         Op::Pow => bin!(Pow, float),
-        Op::Sin => types!(float, ty, T => L::trig::<Sin<T>>()),
-        Op::Cos => types!(float, ty, T => L::trig::<Cos<T>>()),
-        Op::Tan => types!(float, ty, T => L::trig::<Tan<T>>()),
+        Op::Sin => types!(float, ty, T => <at!(T)>::trig::<Sin<T>>()),
+        Op::Cos => types!(float, ty, T => <at!(T)>::trig::<Cos<T>>()),
+        Op::Tan => types!(float, ty, T => <at!(T)>::trig::<Tan<T>>()),
         Op::Tanh => un!(Tanh, float),
         Op::Sigmoid => un!(Sigmoid, float),
         Op::Erf => un!(Erf, float),
         // One step of the chain that decode makes of it.
         Op::Fold => match Reduce::from_code(mode(0)) {
-            Some(Reduce::Add) | None => bin!(Add, num),
+            Some(Reduce::Add) | None => bin!(Add, numbits),
             Some(Reduce::Min) => bin!(Min, num),
             Some(Reduce::Max) => bin!(Max, num),
-            Some(Reduce::And) => bin!(And, int),
-            Some(Reduce::Or) => bin!(Or, int),
-            Some(Reduce::Xor) => bin!(Xor, int),
+            Some(Reduce::And) => bin!(And, bits),
+            Some(Reduce::Or) => bin!(Or, bits),
+            Some(Reduce::Xor) => bin!(Xor, bits),
         },
-        Op::Ld if private => types!(raw, ty, T => types!(index, index, I => L::load_private::<T, I>())),
-        Op::Ld => types!(raw, ty, T => types!(index, index, I => L::load::<T, I>())),
-        Op::St if private => types!(num, ty, T => types!(index, index, I => L::store_private::<T, I>())),
-        Op::St => types!(num, ty, T => types!(index, index, I => L::store::<T, I>())),
+        Op::Ld if private => types!(raw, ty, T => Baseline::load_private::<T>()),
+        Op::Ld => types!(raw, ty, T => N::load::<T>()),
+        Op::St if private => types!(numbits, ty, T => Baseline::store_private::<T>()),
+        Op::St => types!(numbits, ty, T => N::store::<T>()),
         Op::Aload | Op::Astore | Op::Atom | Op::Red | Op::Cas => {
-            types!(atomic, ty, T => types!(index, index, I => L::atomic::<T, I>()))
+            types!(atomic, ty, T => Baseline::atomic::<T>())
         }
-        Op::Len => types!(index, ty, T => L::length::<T>()),
-        Op::PoolAlloc => L::pool::<u8, 0>(),
-        Op::PoolFree => L::pool::<u8, 1>(),
-        Op::PoolLd => types!(raw, ty, T => L::pool::<T, 2>()),
-        Op::PoolSt => types!(num, ty, T => L::pool::<T, 3>()),
-        Op::Loop => types!(index, ty, T => L::countdown::<T>()),
-        Op::Nop | Op::Bra | Op::Call | Op::Ret | Op::Exit | Op::Trap | Op::Bar => L::nop(),
-        Op::Fence => L::misc::<{ k::FENCE }>(),
+        Op::Len => types!(raw, ty, T => Baseline::length::<T>()),
+        Op::PoolAlloc => Baseline::pool::<u8, 0>(),
+        Op::PoolFree => Baseline::pool::<u8, 1>(),
+        Op::PoolLd => types!(raw, ty, T => Baseline::pool::<T, 2>()),
+        Op::PoolSt => types!(numbits, ty, T => Baseline::pool::<T, 3>()),
+        Op::Loop => types!(bits, ty, T => Baseline::countdown::<T>()),
+        Op::Nop | Op::Bra | Op::Call | Op::Ret | Op::Exit | Op::Trap | Op::Bar => Baseline::nop(),
+        Op::Fence => Baseline::misc::<{ k::FENCE }>(),
         Op::Shfl => match Shuffle::from_code(mode(0)).unwrap_or(Shuffle::Idx) {
-            Shuffle::Idx => types!(raw, ty, T => L::shuffle::<T, { Shuffle::Idx as u16 }>()),
-            Shuffle::Up => types!(raw, ty, T => L::shuffle::<T, { Shuffle::Up as u16 }>()),
-            Shuffle::Down => types!(raw, ty, T => L::shuffle::<T, { Shuffle::Down as u16 }>()),
-            Shuffle::Xor => types!(raw, ty, T => L::shuffle::<T, { Shuffle::Xor as u16 }>()),
+            Shuffle::Idx => types!(raw, ty, T => Baseline::shuffle::<T, { Shuffle::Idx as u16 }>()),
+            Shuffle::Up => types!(raw, ty, T => Baseline::shuffle::<T, { Shuffle::Up as u16 }>()),
+            Shuffle::Down => types!(raw, ty, T => Baseline::shuffle::<T, { Shuffle::Down as u16 }>()),
+            Shuffle::Xor => types!(raw, ty, T => Baseline::shuffle::<T, { Shuffle::Xor as u16 }>()),
         },
-        Op::Bcast => types!(raw, ty, T => L::broadcast::<T>()),
-        Op::Vote if Vote::from_code(mode(0)) == Some(Vote::All) => L::misc::<{ k::ALL }>(),
-        Op::Vote => L::misc::<{ k::ANY }>(),
-        Op::Ballot => L::misc::<{ k::BALLOT }>(),
+        Op::Bcast => types!(raw, ty, T => Baseline::broadcast::<T>()),
+        Op::Vote if Vote::from_code(mode(0)) == Some(Vote::All) => Baseline::misc::<{ k::ALL }>(),
+        Op::Vote => Baseline::misc::<{ k::ANY }>(),
+        Op::Ballot => Baseline::misc::<{ k::BALLOT }>(),
         Op::Sreduce => reduction!(reduce),
         Op::Scan if mode(0) == phalanx_isa::Scan::Excl.code() => reduction!(scan, true),
         Op::Scan => reduction!(scan, false),
         Op::Reduce => reduction!(partial),
-        Op::ClsGet => L::misc::<{ k::CLASS }>(),
-        Op::ClsOf => L::misc::<{ k::CLASSIFY }>(),
-        Op::ClsMirror => L::misc::<{ k::MIRROR }>(),
-        Op::NbrCount => L::misc::<{ k::NEIGHBOURS }>(),
-        Op::NbrGet => L::misc::<{ k::NEIGHBOUR }>(),
-        Op::UnityTest => L::misc::<{ k::UNITY }>(),
-        Op::PhiAddr => L::misc::<{ k::PHI }>(),
-        Op::PhaseGet => L::misc::<{ k::PHASE }>(),
-        Op::PhaseAdv => L::misc::<{ k::ADVANCE }>(),
-        Op::PhaseIn => L::misc::<{ k::WINDOW }>(),
+        Op::ClsGet => Baseline::misc::<{ k::CLASS }>(),
+        Op::ClsOf => Baseline::misc::<{ k::CLASSIFY }>(),
+        Op::ClsMirror => Baseline::misc::<{ k::MIRROR }>(),
+        Op::NbrCount => Baseline::misc::<{ k::NEIGHBOURS }>(),
+        Op::NbrGet => Baseline::misc::<{ k::NEIGHBOUR }>(),
+        Op::UnityTest => Baseline::misc::<{ k::UNITY }>(),
+        Op::PhiAddr => Baseline::misc::<{ k::PHI }>(),
+        Op::PhaseGet => Baseline::misc::<{ k::PHASE }>(),
+        Op::PhaseAdv => Baseline::misc::<{ k::ADVANCE }>(),
+        Op::PhaseIn => Baseline::misc::<{ k::WINDOW }>(),
         // Runs once for the block: see mod.rs.
-        Op::MatmulT2 => L::nop(),
+        Op::MatmulT2 => Baseline::nop(),
     }
 }
 
-fn conversion<L: Level>(inst: &Inst) -> Handler {
+fn conversion<N: Level>(inst: &Inst) -> Handler {
     let (to, from) = (inst.ty, inst.ty2);
     let float = |t: Option<Type>| t.map(Type::class) == Some(Class::Float);
     let round = Round::from_code(inst.modes[0].into()).unwrap_or(Round::Rn);
     if float(to) {
-        return types!(num, from, S => types!(float, to, D => L::un::<ToFloat<S, D>>()));
+        return types!(num, from, S => types!(float, to, D => N::un::<ToFloat<S, D>>()));
     }
     if float(from) {
-        macro_rules! rounded {
-            ($r:ident) => { types!(float, from, S => types!(int, to, D => L::un::<ToInt<S, D, $r>>())) };
-        }
-        return match round {
-            Round::Rz => rounded!(Zero),
-            Round::Rd => rounded!(Down),
-            Round::Ru => rounded!(UpR),
-            Round::Rn | Round::Wrap | Round::Sat => rounded!(Nearest),
-        };
+        return types!(float, from, S => types!(int, to, D => N::to_int::<ToInt<S, D>>()));
     }
     match round {
-        Round::Sat => types!(int, from, S => types!(int, to, D => L::un::<Sat<S, D>>())),
-        _ => types!(int, from, S => types!(int, to, D => L::un::<Wrap<S, D>>())),
+        Round::Sat => types!(int, from, S => types!(int, to, D => Baseline::un::<Sat<S, D>>())),
+        _ => types!(int, from, S => types!(bits, to, D => N::un::<Wrap<S, D>>())),
     }
 }
 
