@@ -125,7 +125,7 @@ pub struct RunOptions {
     pub class: Option<u32>,
     /// The launch phase: a block starts at (phase + linear block index) mod 768.
     pub phase: u32,
-    /// Bytes that pool allocations of the launch may take together.
+    /// Bytes that pool allocations of the launch may take together, shared out evenly over its lanes (an element takes 8).
     pub pool_limit_bytes: u64,
 }
 
@@ -138,7 +138,7 @@ impl Default for RunOptions {
             cancel: None,
             class: None,
             phase: 0,
-            pool_limit_bytes: 1 << 28,
+            pool_limit_bytes: 1 << 30,
         }
     }
 }
@@ -544,6 +544,8 @@ impl Bound {
                 ArgValue::Packed(w) => Slot::Packed(w),
             });
         }
+        let shape = self.config.grid.iter().chain(&self.config.block);
+        let lanes = shape.fold(1u64, |n, d| n.saturating_mul(u64::from(*d)));
         let launch = Launch {
             program: &self.program,
             kernel_index: self.kernel_index,
@@ -553,7 +555,7 @@ impl Bound {
             slots,
             options,
             workers,
-            pool: LaunchPool::new(options.pool_limit_bytes),
+            pool: LaunchPool::new(options.pool_limit_bytes, lanes),
             claims: Claims::default(),
             fence: AtomicU32::new(0),
         };

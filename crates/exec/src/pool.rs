@@ -16,16 +16,21 @@ struct PoolBlock {
 
 /// Allocations by handle. A handle is the lane's linear index in the grid and the number of the lane's allocation, so it does
 /// not depend on the schedule, and no number is used twice: a freed handle stays unknown for good.
+///
+/// The limit is shared out evenly: each lane may hold as many bytes as the launch's limit divided by its lanes, so that whether
+/// an allocation fails does not depend on the schedule either.
 pub struct LaunchPool {
     blocks: DashMap<u64, Arc<PoolBlock>>,
-    used_bytes: AtomicU64,
-    limit_bytes: u64,
+    /// Live bytes by lane.
+    used_bytes: DashMap<u64, u64>,
+    lane_limit_bytes: u64,
 }
 
 impl LaunchPool {
-    /// An empty pool of at most `limit_bytes`.
-    pub fn new(limit_bytes: u64) -> LaunchPool {
-        LaunchPool { blocks: DashMap::new(), used_bytes: AtomicU64::new(0), limit_bytes }
+    /// An empty pool of at most `limit_bytes` for a launch of `lanes` lanes.
+    pub fn new(limit_bytes: u64, lanes: u64) -> LaunchPool {
+        let lane_limit_bytes = limit_bytes / lanes.max(1);
+        LaunchPool { blocks: DashMap::new(), used_bytes: DashMap::new(), lane_limit_bytes }
     }
 
     /// Allocates `n` zeroed elements for a lane whose `sequence`-th allocation this is; the handle.
@@ -38,9 +43,9 @@ impl LaunchPool {
         if sequence >= 1 << SEQUENCE_BITS || global_lane >= 1 << (63 - SEQUENCE_BITS) {
             return Err(full);
         }
-        let limit = self.limit_bytes;
-        let grow = |used: u64| used.checked_add(bytes).filter(|u| *u <= limit);
-        self.used_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grow).map_err(|_| full)?;
+        let mut used = self.used_bytes.entry(global_lane).or_insert(0);
+        *used = used.checked_add(bytes).filter(|u| *u <= self.lane_limit_bytes).ok_or(full)?;
+        drop(used);
         let handle = ((global_lane << SEQUENCE_BITS) | u64::from(sequence)) + 1;
         let words = (0..n).map(|_| AtomicU64::new(0)).collect();
         self.blocks.insert(handle, Arc::new(PoolBlock { elem, words }));
@@ -53,7 +58,10 @@ impl LaunchPool {
     /// [`TrapKind::BadHandle`].
     pub fn free(&self, handle: u64) -> Result<(), TrapKind> {
         let (_, block) = self.blocks.remove(&handle).ok_or(TrapKind::BadHandle)?;
-        self.used_bytes.fetch_sub(block.words.len() as u64 * 8, Ordering::Relaxed);
+        let lane = (handle - 1) >> SEQUENCE_BITS;
+        if let Some(mut used) = self.used_bytes.get_mut(&lane) {
+            *used = used.saturating_sub(block.words.len() as u64 * 8);
+        }
         Ok(())
     }
 
@@ -90,7 +98,7 @@ mod tests {
 
     #[test]
     fn handles_are_deterministic_and_never_reused() {
-        let pool = LaunchPool::new(1 << 20);
+        let pool = LaunchPool::new(1 << 20, 16);
         let a = pool.alloc(7, 0, Type::F32, 4).unwrap();
         let b = pool.alloc(7, 1, Type::F32, 4).unwrap();
         assert_ne!(a, b);
@@ -106,7 +114,7 @@ mod tests {
 
     #[test]
     fn the_limit_counts_freed_memory_back() {
-        let pool = LaunchPool::new(64);
+        let pool = LaunchPool::new(64, 1);
         let a = pool.alloc(0, 0, Type::U8, 8).unwrap();
         assert_eq!(pool.alloc(0, 1, Type::U8, 1), Err(TrapKind::PoolExhausted));
         pool.free(a).unwrap();

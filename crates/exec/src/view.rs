@@ -207,9 +207,13 @@ impl<'a> View<'a> {
                 let bits = v.to_bits();
                 match size_of::<T>() {
                     1 => AtomicU8::from_ptr(self.ptr.add(at + i)).store(bits as u8, Ordering::Relaxed),
-                    2 => AtomicU16::from_ptr(self.ptr.cast::<u16>().add(at + i)).store(bits as u16, Ordering::Relaxed),
-                    4 => AtomicU32::from_ptr(self.ptr.cast::<u32>().add(at + i)).store(bits as u32, Ordering::Relaxed),
-                    _ => AtomicU64::from_ptr(self.ptr.cast::<u64>().add(at + i)).store(bits, Ordering::Relaxed),
+                    2 => AtomicU16::from_ptr(self.ptr.cast::<u16>().add(at + i))
+                        .store(bits as u16, Ordering::Relaxed),
+                    4 => AtomicU32::from_ptr(self.ptr.cast::<u32>().add(at + i))
+                        .store(bits as u32, Ordering::Relaxed),
+                    _ => {
+                        AtomicU64::from_ptr(self.ptr.cast::<u64>().add(at + i)).store(bits, Ordering::Relaxed)
+                    }
                 }
             }
         }

@@ -9,6 +9,7 @@
 use super::chunk::{Chunk, Env, Mask, NONE, and, any, bits};
 use super::decode::DOp;
 use super::ops::{Bin, Compare, Float, FloatSource, FloatToInt, Int, Num, Shift, Tern, Trig, Un, Value};
+use crate::reference::alu_detail;
 use crate::trap::TrapDetail;
 use phalanx_isa::{Round, TrapKind};
 
@@ -184,7 +185,8 @@ fn movemask(b: &[u8; 32]) -> u32 {
     unsafe {
         use std::arch::x86_64::{__m128i, _mm_loadu_si128, _mm_movemask_epi8};
         let p = b.as_ptr().cast::<__m128i>();
-        _mm_movemask_epi8(_mm_loadu_si128(p)) as u32 | (_mm_movemask_epi8(_mm_loadu_si128(p.add(1))) as u32) << 16
+        _mm_movemask_epi8(_mm_loadu_si128(p)) as u32
+            | (_mm_movemask_epi8(_mm_loadu_si128(p.add(1))) as u32) << 16
     }
     #[cfg(not(all(target_arch = "x86_64", not(miri))))]
     b.iter().enumerate().fold(0, |r, (i, v)| r | u32::from(*v & 1) << i)
@@ -345,7 +347,7 @@ pub(super) unsafe fn checked(
     op: &DOp,
     env: &Env<'_>,
     m: &Mask,
-    f: impl Fn(u32, u32, u32) -> Result<u32, (TrapKind, u32)>,
+    f: impl Fn(u32, u32, u32) -> Result<u32, TrapKind>,
 ) -> bool {
     let mut clean = true;
     for g in 0..groups(x, op) {
@@ -372,12 +374,14 @@ pub(super) unsafe fn checked(
                 }
                 // SAFETY: as above.
                 Ok(v) => unsafe { (*x.at::<[u32; 32]>(op.d).add(g))[l] = v },
-                Err((kind, value)) => {
+                Err(kind) => {
                     clean = false;
                     let mut lanes = NONE;
                     lanes[g] = 1 << i;
                     let lanes = if op.uniform { x.mask } else { lanes };
-                    x.trap_lanes(&lanes, env, op.inst, kind, TrapDetail::Value(value.into()));
+                    let sources = [a[l].into(), b[l].into(), c[l].into()];
+                    let n = if kind == TrapKind::BadNeighbour { 2 } else { 3 };
+                    x.trap_lanes(&lanes, env, op.inst, kind, alu_detail(kind, &sources[..n]));
                     if op.uniform {
                         return false;
                     }

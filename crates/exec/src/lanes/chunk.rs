@@ -277,7 +277,14 @@ impl Chunk {
 
     /// Takes lanes out with a trap; the lowest lane's is kept.
     #[cold]
-    pub(super) fn trap_lanes(&mut self, lanes: &Mask, env: &Env<'_>, inst: u32, kind: TrapKind, detail: TrapDetail) {
+    pub(super) fn trap_lanes(
+        &mut self,
+        lanes: &Mask,
+        env: &Env<'_>,
+        inst: u32,
+        kind: TrapKind,
+        detail: TrapDetail,
+    ) {
         let Some(lowest) = lanes_of(lanes).next() else { return };
         let lane = self.first_lane + lowest;
         if self.trap.as_ref().is_none_or(|t| lane < t.lane) {
@@ -374,7 +381,7 @@ impl Chunk {
 
     /// Enters a function under `mask`. False: the depth limit is reached.
     fn enter(&mut self, env: &Env<'_>, call: u32, mask: Mask, op: &DOp) -> bool {
-        if self.depth as usize + 1 >= limits::CALL_DEPTH {
+        if self.depth as usize >= limits::CALL_DEPTH {
             self.trap_lanes(&mask, env, op.inst, TrapKind::CallDepth, TrapDetail::None);
             return false;
         }
@@ -594,7 +601,13 @@ impl Chunk {
                         }
                     }
                     Flow::Trap => {
-                        self.trap_lanes(&m, env, op.inst, TrapKind::User, TrapDetail::Value(op.target.into()));
+                        self.trap_lanes(
+                            &m,
+                            env,
+                            op.inst,
+                            TrapKind::User,
+                            TrapDetail::Value(op.target.into()),
+                        );
                         if !any(&self.mask) {
                             if !self.pop(env) {
                                 return Stop::Done;

@@ -4,10 +4,11 @@
 use super::chunk::{Chunk, Env, GROUPS, LANES, Mask};
 use super::memory::{AtomicOp, IndexFns};
 use super::tier;
-use phalanx_isa::{
-    Base, Cmp, Inst, Kernel, Kind, LoadOrder, Mem, Op, Operand, Order, ParamKind, Role, Special, StoreOrder, Type,
-};
 use phalanx_isa::{ArgType, Atomic};
+use phalanx_isa::{
+    Base, Cmp, Inst, Kernel, Kind, LoadOrder, Mem, Op, Operand, Order, ParamKind, Role, Special, StoreOrder,
+    Type,
+};
 use phalanx_simd::tier::Tier;
 use phalanx_verify::KernelAnalysis;
 use std::collections::HashMap;
@@ -231,9 +232,8 @@ pub(super) fn decode(kernel: &Kernel, analysis: &KernelAnalysis, tier: Tier, fue
         slots: d.slots,
         absolute_bytes: d.absolute,
         private_bytes: private as u32,
-        uses_state: insts().any(|i| {
-            matches!(i.op, Op::PhaseGet | Op::PhaseAdv | Op::PhaseIn | Op::PoolAlloc)
-        }),
+        uses_state: insts()
+            .any(|i| matches!(i.op, Op::PhaseGet | Op::PhaseAdv | Op::PhaseIn | Op::PoolAlloc)),
         has_block_ops: analysis.funcs.iter().any(|f| !f.block_collectives.is_empty()),
         static_cost: insts().count() as u64,
         has_loops: analysis.funcs.iter().any(|f| !f.cfg.back_edges().is_empty() || f.recursive),
@@ -299,7 +299,9 @@ impl Decoder<'_> {
             Operand::Reg(r) => self.analysis.uniform_reg(self.func, *r),
             Operand::Pred(p) => self.analysis.uniform_pred(self.func, *p),
             Operand::Special(s) => s.is_uniform(),
-            Operand::Mem(m) => self.is_uniform(&m.index) && m.which.as_ref().is_none_or(|w| self.is_uniform(w)),
+            Operand::Mem(m) => {
+                self.is_uniform(&m.index) && m.which.as_ref().is_none_or(|w| self.is_uniform(w))
+            }
             Operand::List(l) => l.iter().all(|o| self.is_uniform(o)),
             _ => true,
         }
@@ -308,7 +310,9 @@ impl Decoder<'_> {
     /// Type of an index operand.
     fn index_type(&self, o: &Operand) -> Type {
         match o {
-            Operand::Reg(r) => self.kernel.funcs[self.func].regs[*r as usize].as_ref().map_or(Type::U64, |r| r.ty),
+            Operand::Reg(r) => {
+                self.kernel.funcs[self.func].regs[*r as usize].as_ref().map_or(Type::U64, |r| r.ty)
+            }
             Operand::Param(p) => match &self.kernel.params[*p as usize].kind {
                 ParamKind::Scalar(t) => *t,
                 _ => Type::U64,
@@ -424,7 +428,13 @@ impl Decoder<'_> {
         }
     }
 
-    fn instruction(&mut self, inst: &Inst, at: u32, frames: &[(Vec<u32>, Vec<u32>, u32)], ops: &mut Vec<DOp>) {
+    fn instruction(
+        &mut self,
+        inst: &Inst,
+        at: u32,
+        frames: &[(Vec<u32>, Vec<u32>, u32)],
+        ops: &mut Vec<DOp>,
+    ) {
         let info = inst.op.info();
         let mut op = self.plain(at, Flow::Next);
         if let Some(g) = inst.guard {
@@ -504,10 +514,7 @@ impl Decoder<'_> {
         }
         // gt and ge are lt and le with the operands exchanged.
         let swapped = inst.op == Op::Set
-            && matches!(
-                Cmp::from_code(inst.modes[0].into()),
-                Some(Cmp::Gt | Cmp::Ge | Cmp::Gtu | Cmp::Geu)
-            );
+            && matches!(Cmp::from_code(inst.modes[0].into()), Some(Cmp::Gt | Cmp::Ge | Cmp::Gtu | Cmp::Geu));
         if swapped {
             sources.swap(0, 1);
         }
@@ -555,9 +562,20 @@ impl Decoder<'_> {
     /// `fold` as a chain of two-operand steps through the frame's scratch, since the destination may be one of the sources.
     fn fold(&mut self, inst: &Inst, op: DOp, ops: &mut Vec<DOp>) {
         let ty = inst.ty.unwrap_or(Type::U64);
-        let (Some(Operand::Reg(dest)), Some(Operand::List(list))) = (inst.args.first(), inst.args.get(1)) else { return };
+        let (Some(Operand::Reg(dest)), Some(Operand::List(list))) = (inst.args.first(), inst.args.get(1))
+        else {
+            return;
+        };
         let uniform = self.analysis.uniform_reg(self.func, *dest);
-        let mov = Inst { op: Op::Mov, modes: [0; 3], ty: Some(ty), ty2: None, guard: None, args: Vec::new(), loc: inst.loc };
+        let mov = Inst {
+            op: Op::Mov,
+            modes: [0; 3],
+            ty: Some(ty),
+            ty2: None,
+            guard: None,
+            args: Vec::new(),
+            loc: inst.loc,
+        };
         let mov = tier::handler(self.tier, &mov);
         let stride = u8::from(!uniform);
         for (i, o) in list.iter().enumerate() {
@@ -699,7 +717,9 @@ impl Decoder<'_> {
                         to_uniform: self.analysis.uniform_reg(self.func, *t),
                     }
                 }
-                (Operand::Pred(r), Operand::Pred(t)) => copy_pred(preds[*r as usize], self.preds[*t as usize]),
+                (Operand::Pred(r), Operand::Pred(t)) => {
+                    copy_pred(preds[*r as usize], self.preds[*t as usize])
+                }
                 _ => continue,
             });
         }

@@ -135,7 +135,13 @@ fn outside(x: &mut Chunk, op: &DOp, env: &Env<'_>, mem: &MemRef, bad: &Mask, len
         // SAFETY: the index slot of this operation.
         let index = unsafe { (mem.index.exact)(indices(x, op, mem, g), i) };
         let index = index + i128::from(mem.disp);
-        x.trap_lanes(&bad, env, op.inst, TrapKind::OutOfBounds, TrapDetail::Index { base: mem.base, index, len });
+        x.trap_lanes(
+            &bad,
+            env,
+            op.inst,
+            TrapKind::OutOfBounds,
+            TrapDetail::Index { base: mem.base, index, len },
+        );
     }
     false
 }
@@ -363,7 +369,10 @@ pub(super) unsafe fn atomic<T: Value>(x: &mut Chunk, op: &DOp, env: &Env<'_>, m:
         for g in 0..x.groups {
             let mut all = [0; 32];
             (mem.index.places)(indices(x, op, mem, g), mem.disp, &mut all);
-            let (b, c) = (x.at::<[T; 32]>(op.b).add(g * op.sb as usize), x.at::<[T; 32]>(op.c).add(g * op.sc as usize));
+            let (b, c) = (
+                x.at::<[T; 32]>(op.b).add(g * op.sb as usize),
+                x.at::<[T; 32]>(op.c).add(g * op.sc as usize),
+            );
             let d = x.at::<[T; 32]>(op.d).add(g);
             for i in bits(m[g]) {
                 let l = i as usize;
@@ -456,9 +465,12 @@ pub(super) unsafe fn pool<T: Value>(x: &mut Chunk, op: &DOp, env: &Env<'_>, m: &
                 clean = false;
                 let mut lanes = NONE;
                 lanes[g] = 1 << i;
+                // The index where that is at fault, else the handle (or the size asked for).
+                let (slot, stride) =
+                    if kind == TrapKind::OutOfBounds { (op.b, op.sb) } else { (op.a, op.sa) };
                 // SAFETY: as above.
-                let a = unsafe { (*x.at::<[u64; 32]>(op.a).add(g * op.sa as usize))[l] };
-                x.trap_lanes(&lanes, env, op.inst, kind, TrapDetail::Value(a));
+                let value = unsafe { (*x.at::<[u64; 32]>(slot).add(g * stride as usize))[l] };
+                x.trap_lanes(&lanes, env, op.inst, kind, TrapDetail::Value(value));
             }
         }
     }

@@ -125,9 +125,13 @@ impl Prepared for LanesKernel {
         let states = StatePool { kernel: self, get: &get };
         if alone || blocks >= threads as u64 || chunks == 1 {
             let threads = if alone { 1 } else { threads };
-            return run_blocks(launch, threads, grain, || states.take(), |s, block| {
-                s.get().run_block(program, launch, block, 1)
-            });
+            return run_blocks(
+                launch,
+                threads,
+                grain,
+                || states.take(),
+                |s, block| s.get().run_block(program, launch, block, 1),
+            );
         }
         let mut state = states.take();
         (0..blocks).try_for_each(|block| state.get().run_block(program, launch, block, threads))
@@ -179,15 +183,17 @@ impl LanesKernel {
             Some(s) if s.lanes == launch.block => s,
             _ => {
                 let firsts = (0..lanes).step_by(LANES);
-                let mut chunks: Vec<Chunk> =
-                    firsts.map(|first| Chunk::new(program, first, (lanes - first).min(LANES as u32))).collect();
+                let mut chunks: Vec<Chunk> = firsts
+                    .map(|first| Chunk::new(program, first, (lanes - first).min(LANES as u32)))
+                    .collect();
                 let several = chunks.len() > 1 && program.has_block_ops;
                 chunks.iter_mut().for_each(|c| c.track_decisions = several);
                 BlockState { lanes: launch.block, chunks, shared: Vec::new(), ready: false, plain }
             }
         };
         let arrays = launch.kernel().shared.iter().enumerate();
-        let words: u64 = arrays.map(|(i, a)| (launch.shared_elements(i) * a.elem.bytes() as u64).div_ceil(64) * 8).sum();
+        let words: u64 =
+            arrays.map(|(i, a)| (launch.shared_elements(i) * a.elem.bytes() as u64).div_ceil(64) * 8).sum();
         s.shared.resize(words as usize, 0);
         s
     }
@@ -213,7 +219,13 @@ impl BlockState {
                         use phalanx_isa::Special as S;
                         matches!(
                             special,
-                            S::BlockX | S::BlockY | S::BlockZ | S::BlockLinear | S::GlobalX | S::GlobalY | S::GlobalZ
+                            S::BlockX
+                                | S::BlockY
+                                | S::BlockZ
+                                | S::BlockLinear
+                                | S::GlobalX
+                                | S::GlobalY
+                                | S::GlobalZ
                                 | S::GlobalLinear
                         )
                     };
@@ -298,7 +310,8 @@ impl BlockState {
             return Err(trap.clone());
         }
         let first = &self.chunks[0];
-        let together = self.chunks.iter().all(|c| c.stop == first.stop && c.same_instance(first) && c.stuck.is_empty());
+        let together =
+            self.chunks.iter().all(|c| c.stop == first.stop && c.same_instance(first) && c.stuck.is_empty());
         if together || (self.chunks.iter().all(|c| c.stop == Stop::Done && c.stuck.is_empty())) {
             return Ok(());
         }
@@ -339,7 +352,14 @@ impl BlockState {
         let lowest = all.into_iter().min_by_key(|w| w.lanes[0]);
         let Some(w) = lowest else {
             // Not reached: a miss has waiting lanes.
-            return LaneTrap { kind: TrapKind::Sync, func: 0, inst: 0, block, lane: 0, detail: TrapDetail::None };
+            return LaneTrap {
+                kind: TrapKind::Sync,
+                func: 0,
+                inst: 0,
+                block,
+                lane: 0,
+                detail: TrapDetail::None,
+            };
         };
         let scope = w.scope.unwrap_or_else(|| (0..env.launch.lanes()).collect());
         let missing: Vec<u32> = scope.into_iter().filter(|l| !w.lanes.contains(l)).collect();

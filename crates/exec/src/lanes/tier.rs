@@ -74,7 +74,7 @@ mod k {
 
 #[inline(always)]
 unsafe fn misc<const K: u8>(x: &mut Chunk, op: &DOp, env: &Env<'_>, m: &Mask) -> bool {
-    let class = |c: u32| u8::try_from(c).ok().filter(|c| *c < 96).ok_or((TrapKind::BadClass, c));
+    let class = |c: u32| u8::try_from(c).ok().filter(|c| *c < 96).ok_or(TrapKind::BadClass);
     // SAFETY: see `body.rs`.
     unsafe {
         match K {
@@ -87,25 +87,27 @@ unsafe fn misc<const K: u8>(x: &mut Chunk, op: &DOp, env: &Env<'_>, m: &Mask) ->
             k::ANY => cross::vote(x, op, m, false),
             k::ALL => cross::vote(x, op, m, true),
             k::BALLOT => cross::ballot(x, op, m),
-            k::CLASSIFY => body::checked(x, op, env, m, |a, _, _| Ok(phalanx_atlas::classify(a as u8).into())),
+            k::CLASSIFY => {
+                body::checked(x, op, env, m, |a, _, _| Ok(phalanx_atlas::classify(a as u8).into()))
+            }
             k::MIRROR => body::checked(x, op, env, m, |a, _, _| {
-                phalanx_atlas::mirror(class(a)?).map(u32::from).ok_or((TrapKind::BadClass, a))
+                phalanx_atlas::mirror(class(a)?).map(u32::from).ok_or(TrapKind::BadClass)
             }),
             k::NEIGHBOURS => body::checked(x, op, env, m, |a, _, _| {
-                phalanx_atlas::neighbour_count(class(a)?).map(|n| n as u32).ok_or((TrapKind::BadClass, a))
+                phalanx_atlas::neighbour_count(class(a)?).map(|n| n as u32).ok_or(TrapKind::BadClass)
             }),
             k::NEIGHBOUR => body::checked(x, op, env, m, |a, b, _| {
                 let found = u8::try_from(b).ok().and_then(|i| phalanx_atlas::neighbour(class(a).ok()?, i));
                 class(a)?;
-                found.map(u32::from).ok_or((TrapKind::BadNeighbour, b))
+                found.map(u32::from).ok_or(TrapKind::BadNeighbour)
             }),
             k::UNITY => body::checked(x, op, env, m, |a, _, _| {
-                phalanx_atlas::is_unity(class(a)?).map(u32::from).ok_or((TrapKind::BadClass, a))
+                phalanx_atlas::is_unity(class(a)?).map(u32::from).ok_or(TrapKind::BadClass)
             }),
             k::PHI => body::checked(x, op, env, m, |c, page, byte| {
                 let parts = (u8::try_from(c), u8::try_from(page), u8::try_from(byte));
-                let (Ok(c8), Ok(page), Ok(byte)) = parts else { return Err((TrapKind::BadPhi, c)) };
-                phalanx_atlas::phi_address(c8, page, byte).ok_or((TrapKind::BadPhi, c))
+                let (Ok(c8), Ok(page), Ok(byte)) = parts else { return Err(TrapKind::BadPhi) };
+                phalanx_atlas::phi_address(c8, page, byte).ok_or(TrapKind::BadPhi)
             }),
             k::CLASS => {
                 let class = env.launch.class_of_block(env.block);
@@ -361,7 +363,6 @@ pub(super) fn combiner(inst: &Inst) -> fn(u64, u64) -> u64 {
         Some(Reduce::Xor) => pick!(Xor, ZERO, int),
     }
 }
-
 
 /// `L` is the level for wide types, `N` for narrow ones; operations that no program spends its time in have one body, `Baseline`'s.
 fn select<L: Level, N: Level>(inst: &Inst) -> Handler {

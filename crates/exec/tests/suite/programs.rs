@@ -1,18 +1,15 @@
-//! The reference executor on small programs whose results can be told by hand.
+// Small programs whose results can be told by hand; included once per executor by `executors.rs`.
 
-mod common;
-
-use common::*;
-use phalanx_exec::reference::Reference;
+use crate::common::*;
 use phalanx_exec::*;
 use phalanx_isa::TrapKind;
 
 fn run(text: &str, args: &[ArgValue], config: LaunchConfig) {
-    run_with(&Reference, text, args, config, &RunOptions::default()).unwrap_or_else(|e| panic!("{e}"));
+    run_with(&*executor(), text, args, config, &RunOptions::default()).unwrap_or_else(|e| panic!("{e}"));
 }
 
 fn trap(text: &str, args: &[ArgValue], config: LaunchConfig) -> Trap {
-    trap_with(&Reference, text, args, config, &RunOptions::default())
+    trap_with(&*executor(), text, args, config, &RunOptions::default())
 }
 
 /// Every lane stores one u32 computed by `body` (register `v`, at its linear index).
@@ -384,9 +381,9 @@ fn fuel_is_charged_by_basic_block_and_lane() {
     let options = |fuel| RunOptions { fuel: Some(fuel), ..Default::default() };
     let args = [y.clone(), u32_arg(5)];
     // Lane 3: 2 instructions, 8 rounds of 2, then 2 more.
-    run_with(&Reference, text, &args, config(1, 4), &options(2 + 16 + 2)).unwrap();
+    run_with(&*executor(), text, &args, config(1, 4), &options(2 + 16 + 2)).unwrap();
     assert_eq!(read_u32s(&y), [10, 12, 14, 16]);
-    let at = |fuel| place(&trap_with(&Reference, text, &args, config(1, 4), &options(fuel)));
+    let at = |fuel| place(&trap_with(&*executor(), text, &args, config(1, 4), &options(fuel)));
     assert_eq!(at(19), (TrapKind::Fuel, 0, 3, 8));
     assert_eq!(at(17), (TrapKind::Fuel, 0, 2, 8));
     // Lane 0 would begin its fifth round with the twelfth instruction.
@@ -394,7 +391,7 @@ fn fuel_is_charged_by_basic_block_and_lane() {
     assert_eq!(at(1), (TrapKind::Fuel, 0, 0, 3));
     let endless = "kernel k() {\nagain:\nbra again\n}";
     assert_eq!(
-        place(&trap_with(&Reference, endless, &[], config(1, 2), &options(1000))),
+        place(&trap_with(&*executor(), endless, &[], config(1, 2), &options(1000))),
         (TrapKind::Fuel, 0, 0, 3)
     );
 }
@@ -405,9 +402,9 @@ fn cancelling_stops_a_loop() {
     cancel.cancel();
     let options = RunOptions { cancel: Some(cancel), ..Default::default() };
     let endless = "kernel k() {\nagain:\nnop\nbra again\n}";
-    let t = trap_with(&Reference, endless, &[], config(1, 2), &options);
+    let t = trap_with(&*executor(), endless, &[], config(1, 2), &options);
     assert_eq!(place(&t), (TrapKind::Cancelled, 0, 0, 4));
-    run_with(&Reference, "kernel k() {\nexit\n}", &[], config(1, 2), &options).unwrap();
+    run_with(&*executor(), "kernel k() {\nexit\n}", &[], config(1, 2), &options).unwrap();
 }
 
 #[test]
@@ -603,10 +600,10 @@ fn pools_allocate_and_refuse_freed_handles() {
     assert_eq!(place(&trap(text, &[y.clone(), u32_arg(1)], config(1, 5))), (TrapKind::BadHandle, 0, 0, 9));
     let t = trap(text, &[y.clone(), u32_arg(2)], config(1, 5));
     assert_eq!((place(&t), t.lane_trap.detail), ((TrapKind::OutOfBounds, 0, 0, 11), TrapDetail::Value(4)));
-    let small = RunOptions { pool_limit_bytes: 64, ..Default::default() };
-    // Each lane frees one of its two allocations of 32 bytes and keeps the other.
-    let t = trap_with(&Reference, text, &[y, u32_arg(0)], config(1, 5), &small);
-    assert_eq!(place(&t), (TrapKind::PoolExhausted, 0, 1, 4));
+    // 32 bytes a lane: the second allocation does not fit, whatever other lanes do.
+    let small = RunOptions { pool_limit_bytes: 5 * 32, ..Default::default() };
+    let t = trap_with(&*executor(), text, &[y, u32_arg(0)], config(1, 5), &small);
+    assert_eq!(place(&t), (TrapKind::PoolExhausted, 0, 0, 4));
 }
 
 #[test]
@@ -639,7 +636,7 @@ fn indices_are_exact() {
         );
         let y = u32s(&[0]);
         match run_with(
-            &Reference,
+            &*executor(),
             &text,
             &[u32s(&[7, 8, 9]), y.clone()],
             config(1, 1),
@@ -745,7 +742,7 @@ fn class_and_phase_are_state_of_the_lane() {
         }";
     let y = u32s(&[0; 300]);
     run_with(
-        &Reference,
+        &*executor(),
         text,
         std::slice::from_ref(&y),
         config(100, 3),
@@ -759,7 +756,7 @@ fn class_and_phase_are_state_of_the_lane() {
         assert_eq!(v, (phase * 1000 + block % 96) * 2 + u32::from(inside), "block {block}, lane {lane}");
     }
     let one = RunOptions { class: Some(95), ..Default::default() };
-    run_with(&Reference, text, std::slice::from_ref(&y), config(1, 1), &one).unwrap();
+    run_with(&*executor(), text, std::slice::from_ref(&y), config(1, 1), &one).unwrap();
     assert_eq!(read_u32s(&y)[0], (700 * 1000 + 95) * 2);
 }
 
@@ -823,7 +820,7 @@ fn a_length_that_does_not_fit_its_type_refuses_the_launch() {
         Buffer::external(0, std::sync::Arc::new(vec![0u8; bytes])).view(phalanx_isa::Type::U8),
     );
     let options = RunOptions::default();
-    let refused = run_with(&Reference, &text("i32"), &[x.clone(), i32s(&[0])], config(1, 1), &options);
+    let refused = run_with(&*executor(), &text("i32"), &[x.clone(), i32s(&[0])], config(1, 1), &options);
     assert!(
         matches!(&refused, Err(LaunchError::Config { what, .. }) if what.contains("`x` as i32")),
         "{refused:?}"
