@@ -147,7 +147,7 @@ impl LaunchError {
 
 /// "(did you mean `x`?)" for the closest known name, where one is close enough to be meant; else nothing.
 fn meant(name: &str, known: &[String]) -> String {
-    let limit = (name.chars().count() / 3).max(1);
+    let limit = ((name.chars().count() + 1) / 3).max(1);
     let close = known.iter().map(|k| (edit_distance(name, k), k)).filter(|(d, _)| *d <= limit).min();
     close.map_or(String::new(), |(_, k)| format!(" (did you mean `{k}`?)"))
 }
