@@ -360,19 +360,21 @@ impl Solver<'_> {
         let cfg = &self.cfgs[f];
         let level = self.result[f].level[b as usize];
         let inst = &self.kernel.funcs[f].code[i as usize];
-        let separates = separates(&self.result[f], i, inst) && {
-            // Lanes that go to their end do not part from the others: they are gone.
-            let block = &cfg.blocks[b as usize];
-            let stay = block.succs().iter().filter(|s| !cfg.blocks[**s as usize].only_exits).count();
-            stay + usize::from(block.leaves) > 1
-        };
+        let parts = separates(&self.result[f], i, inst);
+        let block = &cfg.blocks[b as usize];
+        let ends = |s: u32| cfg.blocks[s as usize].only_exits;
+        for s in block.succs().iter().filter(|s| parts && ends(**s)) {
+            self.raise(f, *s, Divergence::Split);
+        }
+        // Lanes that go to their end do not part from the others: they are gone.
+        let stay = block.succs().iter().filter(|s| !ends(**s)).count() + usize::from(block.leaves);
+        let separates = parts && stay > 1;
         if !separates && level == Divergence::Convergent {
             return;
         }
         let join = cfg.ipdom(b);
         let join_depth = join.map_or(0, |j| cfg.depth[j as usize]);
-        for s in 0..cfg.blocks[b as usize].succs().len() {
-            let s = cfg.blocks[b as usize].succs()[s];
+        for s in block.succs().iter().copied() {
             let own = match separates {
                 false => Divergence::Convergent,
                 // This way comes back to the branch: lanes leave a loop here.
