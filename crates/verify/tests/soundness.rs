@@ -256,6 +256,10 @@ impl Sim<'_> {
             }
             let b = block.unwrap();
             self.fuel = self.fuel.checked_sub(1).ok_or(Stop::Fuel)?;
+            assert!(
+                lanes(active).all(|l| !returned.contains_key(&l)),
+                "f{f} block {b} has lanes that returned"
+            );
             self.converged(f, b, active, mask, &stack, &returned);
             let (start, end) = (cfg.blocks[b as usize].start, cfg.blocks[b as usize].end);
             let mut next: HashMap<usize, Option<u32>> = HashMap::new();
@@ -416,6 +420,11 @@ impl Sim<'_> {
             else {
                 panic!("a call")
             };
+            let callee = &v.analysis(0).funcs[usize::from(*g)];
+            let known = &v.analysis(0).funcs[f];
+            let together = known.uniformity.divergence(cfg.block_of(i)) == Divergence::Convergent;
+            let all = together && act == active;
+            assert!(all || callee.uniformity.called_divergent, "f{f}:{i} calls f{g} by some lanes only");
             let arg = (0..LANES).map(|l| if act >> l & 1 == 1 { self.value(frame, l, &from[0]) } else { 0 });
             let arg = arg.collect();
             let results = self.call(usize::from(*g), act, &[arg], depth + 1)?;
