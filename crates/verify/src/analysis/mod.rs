@@ -1,4 +1,8 @@
 //! What every executor wants to know about a kernel, computed once.
+//!
+//! It takes for granted what a launch checks: the block has the declared size where there is one. Loads from buffers and shared
+//! memory by a uniform address count as uniform, which a race can falsify; whichever lane's value an executor then takes is one
+//! that the memory model allows.
 
 mod affine;
 mod cfg;
