@@ -90,7 +90,7 @@ impl Random {
             7 => Operand::Func(n as u16),
             8 => Operand::Mem(Box::new(Mem {
                 base: self.base(),
-                which: (n % 2 == 0).then(|| self.operand(depth - 1)),
+                which: n.is_multiple_of(2).then(|| self.operand(depth - 1)),
                 index: self.operand(depth - 1),
                 disp: n as i64,
             })),
@@ -277,30 +277,31 @@ fn the_largest_functions_are_answered() {
         modes: [0; 3],
         ty: None,
         ty2: None,
-        guard: Some(Guard { pred: (i % 16) as u8, negate: i % 3 == 0 }),
+        guard: Some(Guard { pred: (i % 16) as u8, negate: i.is_multiple_of(3) }),
         args: vec![Operand::Label(to)],
         loc: Loc::default(),
     };
-    let step = |i: u32| Inst {
+    let step = move |i: u32| Inst {
         op: Op::Add,
         ty: Some(Type::U32),
         guard: None,
         args: vec![Operand::Reg(i as u8), Operand::Reg((i + 1) as u8), Operand::Reg((i * 7) as u8)],
         ..bra(i, 0)
     };
-    let compare = |i: u32| Inst {
+    let compare = move |i: u32| Inst {
         op: Op::Set,
         ty: Some(Type::U32),
         guard: Some(Guard { pred: (i % 15) as u8, negate: false }),
         args: vec![Operand::Pred((i % 16) as u8), Operand::Reg(i as u8), Operand::Imm(3)],
         ..bra(i, 0)
     };
-    let barrier = |i: u32| Inst { op: Op::Bar, guard: None, args: vec![], ..bra(i, 0) };
+    let barrier = move |i: u32| Inst { op: Op::Bar, guard: None, args: vec![], ..bra(i, 0) };
     let mix = |i: u32| u32::wrapping_mul(i, 2654435761) >> 7;
-    let shapes: [(&str, Box<dyn Fn(u32, u32) -> Inst>); 7] = [
+    type Shape = (&'static str, Box<dyn Fn(u32, u32) -> Inst>);
+    let shapes: [Shape; 7] = [
         ("one step back", Box::new(move |i, first| bra(i, first.max(i - 1)))),
         ("far ahead", Box::new(move |i, _| bra(i, n - 1))),
-        ("all back to the start", Box::new(move |i, first| bra(i, first))),
+        ("all back to the start", Box::new(bra)),
         ("nested loops", Box::new(move |i, first| bra(i, (n - i).clamp(first, n - 1)))),
         ("anywhere", Box::new(move |i, first| bra(i, first + mix(i) % (n - first)))),
         (
