@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Names of the executors, as [`Builder::executor`] takes them.
-pub const EXECUTORS: &[&str] = &["auto", "reference"];
+pub const EXECUTORS: &[&str] = &["auto", "lanes", "reference"];
 
 /// How many programs a [`Cpu`] keeps unless told otherwise.
 pub const CACHE_CAPACITY: usize = 128;
@@ -101,9 +101,13 @@ impl Builder {
 }
 
 /// The executors of [`EXECUTORS`].
-fn named_executor(name: &str, _tier: Tier) -> Result<Arc<dyn Executor>, BuildError> {
+fn named_executor(name: &str, tier: Tier) -> Result<Arc<dyn Executor>, BuildError> {
     match name {
-        "auto" | "reference" => Ok(Arc::new(phalanx_exec::reference::Reference)),
+        "auto" | "lanes" => {
+            let lanes = phalanx_exec::lanes::Lanes::new(tier).map_err(|_| BuildError::Simd { tier })?;
+            Ok(Arc::new(lanes))
+        }
+        "reference" => Ok(Arc::new(phalanx_exec::reference::Reference)),
         _ => Err(BuildError::Executor { name: name.into() }),
     }
 }

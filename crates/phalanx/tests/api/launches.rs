@@ -1,9 +1,13 @@
 //! What a launch does, and bindings that run again.
 
 use crate::{cpu, kernel};
+use phalanx::exec::Prepared;
+use phalanx::exec::reference::Reference;
 use phalanx::isa::TrapKind;
-use phalanx::{Bf16, CancelToken, F16, LaunchError};
+use phalanx::verify::Verified;
+use phalanx::{Bf16, CancelToken, Cpu, Executor, F16, LaunchError};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 #[test]
@@ -149,4 +153,33 @@ fn a_trap_names_its_place_in_the_source() {
     for part in ["k.phx:2:", "st.u32      y[%global.x], 1", "index 5 of `y`", "in block (2, 0, 0), lane 1"] {
         assert!(shown.contains(part), "{part:?} is missing in\n{shown}");
     }
+}
+
+/// Counts how often kernels are made ready, and has the reference executor run them.
+#[derive(Default)]
+struct Counting(AtomicUsize);
+
+impl Executor for Counting {
+    fn name(&self) -> &'static str {
+        "counting"
+    }
+    fn prepare(&self, program: &Verified, kernel_index: usize) -> Result<Arc<dyn Prepared>, LaunchError> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Reference.prepare(program, kernel_index)
+    }
+}
+
+#[test]
+fn an_executor_of_the_callers_makes_each_kernel_ready_once() {
+    let counting = Arc::new(Counting::default());
+    let cpu = Cpu::builder().custom_executor(counting.clone()).build().unwrap();
+    assert_eq!(cpu.executor(), "counting");
+    let x = cpu.zeros::<u32>(3).unwrap();
+    for _ in 0..3 {
+        // Loaded anew each time, from the cache.
+        kernel(&cpu, "bump").launch_declared().arg("x", &x).arg("by", 1u32).run().unwrap();
+    }
+    assert_eq!((x.read().unwrap(), counting.0.load(Ordering::Relaxed)), (vec![3; 3], 1));
+    kernel(&cpu, "accumulate").prepare().unwrap();
+    assert_eq!(counting.0.load(Ordering::Relaxed), 2);
 }

@@ -126,7 +126,7 @@ fn launches_from_tasks_of_the_pool_that_serves_them() {
 }
 
 #[test]
-fn the_number_of_threads_does_not_change_the_result() {
+fn neither_threads_nor_executor_change_the_result() {
     let run = |cpu: Cpu| {
         let x = cpu.buffer(&(0..5000).map(|i| i as f32 * 0.37).collect::<Vec<_>>()).unwrap();
         let y = cpu.zeros::<f32>(5000).unwrap();
@@ -135,7 +135,10 @@ fn the_number_of_threads_does_not_change_the_result() {
     };
     let one = run(Cpu::builder().threads(1).build().unwrap());
     for n in [0, 2, 5] {
-        assert_eq!(run(Cpu::builder().threads(n).build().unwrap()), one, "{n} threads");
+        for executor in phalanx::EXECUTORS {
+            let cpu = Cpu::builder().threads(n).executor(*executor).build().unwrap();
+            assert_eq!(run(cpu), one, "{n} threads, {executor}");
+        }
     }
 }
 
