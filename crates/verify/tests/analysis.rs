@@ -121,7 +121,8 @@ fn a_loop_that_lanes_leave_at_different_times() {
     let v = checked(
         "kernel k(in x: f32[], out y: f32[], cols: u32) {
             let j, steps: u32; let s, t: f32; let past: pred
-            mov.u32     j, %lane.x
+            mul.u32     j, %block.x, cols
+            add.u32     j, j, %lane.x
             mov.u32     steps, 0
             mov.f32     s, 0
          again:

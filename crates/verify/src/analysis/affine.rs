@@ -5,7 +5,7 @@
 //! first and the last lane's index.
 
 use super::cfg::Cfg;
-use super::locals::Users;
+use super::locals::{Origin, Users};
 use super::uniform::{Divergence, Geometry, Uniformity};
 use crate::vars::{Use, Var, visit, writes};
 use phalanx_isa::{Effect, Func, Inst, Kind, Op, Operand, Role, Special, Type};
@@ -67,8 +67,9 @@ pub(crate) fn patterns(
         defs[v.index()] += 1;
         forms[v.index()] = if uniform.is_uniform(v) { UNIFORM } else { Form::Varying };
     }
-    for inst in &func.code {
-        visit(inst, &mut |v, u| defs[v.index()] += u32::from(u == Use::Write));
+    for (i, inst) in func.code.iter().enumerate() {
+        let counts = uniform.locals().escapes(i as u32);
+        visit(inst, &mut |v, u| defs[v.index()] += u32::from(counts && u == Use::Write));
     }
     let mut s =
         Solver { func, cfg, uniform, geometry, forms, values: vec![Form::Top; func.code.len()], defs };
@@ -115,8 +116,10 @@ impl Solver<'_> {
             work.push(Work::Value(i));
         }
         let set = writes(inst);
+        // What is replaced in the same block is no value of the variable to others.
+        let escapes = self.uniform.locals().escapes(i);
         visit(inst, &mut |v, u| {
-            if u != Use::Write || !set.contains(v) {
+            if u != Use::Write || !set.contains(v) || !escapes {
                 return;
             }
             let new = match value {
@@ -205,9 +208,10 @@ impl Solver<'_> {
             Operand::Mem(_) | Operand::List(_) => Form::Varying,
             o => match Var::of(o) {
                 Some(v) if self.uniform.is_uniform_at(i, v) => UNIFORM,
-                Some(v) => match self.uniform.locals().writer(i, v) {
-                    Some(d) => self.values[d as usize],
-                    None => self.forms[v.index()],
+                Some(v) => match self.uniform.locals().origin(i, v) {
+                    Origin::Here(d) => self.values[d as usize],
+                    Origin::Elsewhere => self.forms[v.index()],
+                    Origin::Mixed => Form::Varying,
                 },
                 None => UNIFORM,
             },

@@ -18,7 +18,7 @@ pub use live::Live;
 pub use memory::{ObjectUse, OrderReason};
 pub use uniform::{Divergence, Scope, Uniformity, collective};
 
-pub(crate) use locals::Locals;
+pub(crate) use locals::{Locals, Origin};
 pub(crate) use memory::mode;
 pub(crate) use uniform::{callee, separates};
 

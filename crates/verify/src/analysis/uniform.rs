@@ -8,7 +8,7 @@
 //! each change looks at its own uses only, so the time is linear in the kernel's size.
 
 use super::cfg::{Cfg, ends_block};
-use super::locals::{Locals, Users};
+use super::locals::{Locals, Origin, Users};
 use crate::vars::{Use, Var, visit};
 use phalanx_isa::{BarScope, Base, Effect, Inst, Kernel, Kind, Op, Operand, Role, Special, limits};
 use std::sync::Arc;
@@ -28,6 +28,8 @@ pub enum Divergence {
 #[derive(Clone, Debug)]
 pub struct Uniformity {
     varying: Vec<u64>,
+    /// By variable: what one block writes and another reads may differ between the lanes that read it.
+    across: Vec<u64>,
     /// By instruction: what it writes differs between the lanes that execute it.
     values: Vec<bool>,
     locals: Arc<Locals>,
@@ -43,9 +45,10 @@ impl Uniformity {
     }
     /// Whether all lanes that execute an instruction find the same value in a variable that it reads.
     pub fn is_uniform_at(&self, inst: u32, v: Var) -> bool {
-        match self.locals.writer(inst, v) {
-            Some(d) => !self.values[d as usize],
-            None => self.is_uniform(v),
+        match self.locals.origin(inst, v) {
+            Origin::Here(d) => !self.values[d as usize],
+            Origin::Mixed => self.is_uniform(v),
+            Origin::Elsewhere => self.across[v.index() / 64] >> (v.index() % 64) & 1 == 0,
         }
     }
     pub(crate) fn locals(&self) -> &Locals {
@@ -193,6 +196,7 @@ pub(crate) fn solve(
         .zip(locals)
         .map(|((c, func), locals)| Uniformity {
             varying: vec![0; Var::COUNT / 64],
+            across: vec![0; Var::COUNT / 64],
             values: vec![false; func.code.len()],
             locals: locals.clone(),
             level: vec![Divergence::Convergent; c.blocks.len()],
@@ -212,10 +216,16 @@ pub(crate) fn solve(
 }
 
 impl Solver<'_> {
-    fn vary(&mut self, f: usize, v: Var) {
+    /// A write to the variable differs between lanes; `escapes`: another block may read it.
+    fn vary(&mut self, f: usize, v: Var, escapes: bool) {
+        let (word, bit) = (v.index() / 64, 1 << (v.index() % 64));
         let r = &mut self.result[f];
-        if r.is_uniform(v) {
-            r.varying[v.index() / 64] |= 1 << (v.index() % 64);
+        let new = r.varying[word] & bit == 0 || (escapes && r.across[word] & bit == 0);
+        r.varying[word] |= bit;
+        if escapes {
+            r.across[word] |= bit;
+        }
+        if new {
             self.work.push(Work::Var(f, v));
         }
     }
@@ -250,7 +260,7 @@ impl Solver<'_> {
                 }
                 for p in &self.kernel.funcs[f].params {
                     if let Some(v) = Var::of(p) {
-                        self.vary(f, v);
+                        self.vary(f, v, true);
                     }
                 }
             }
@@ -307,14 +317,14 @@ impl Solver<'_> {
             }
             for (param, arg) in kernel.funcs[g].params.iter().zip(args) {
                 if let Some(v) = Var::of(param).filter(|_| self.varies(f, i, arg)) {
-                    self.vary(g, v);
+                    self.vary(g, v, true);
                 }
             }
             for (n, dest) in dests.iter().enumerate() {
                 let result = kernel.funcs[g].results.get(n).and_then(Var::of);
                 let varies = apart || result.is_none_or(|v| !self.result[g].is_uniform(v));
                 if let Some(v) = Var::of(dest).filter(|_| varies) {
-                    self.vary(f, v);
+                    self.vary(f, v, true);
                 }
             }
         } else {
@@ -347,7 +357,8 @@ impl Solver<'_> {
                         written.push(v);
                     }
                 });
-                written.into_iter().for_each(|v| self.vary(f, v));
+                let escapes = self.result[f].locals.escapes(i);
+                written.into_iter().for_each(|v| self.vary(f, v, escapes));
             }
         }
         if i + 1 == cfg.blocks[b as usize].end {

@@ -1,7 +1,9 @@
 //! What needs the analysis: uniform buffer indices, and collective instructions that some lanes provably miss.
 
 use super::Report;
-use crate::analysis::{Cfg, Divergence, FuncAnalysis, KernelAnalysis, Locals, Scope, callee, collective};
+use crate::analysis::{
+    Cfg, Divergence, FuncAnalysis, KernelAnalysis, Locals, Origin, Scope, callee, collective,
+};
 use crate::codes;
 use crate::vars::{Use, Var, visit};
 use phalanx_isa::{
@@ -229,8 +231,11 @@ impl<'a> Lanes<'a> {
 
     /// What instruction `i` reads in a variable: written in the same block, or the only value that there is.
     fn variable(&mut self, i: u32, v: Var, depth: u32) -> Option<Rc<Vec<i128>>> {
-        let local = self.locals.writer(i, v);
-        let by = local.or_else(|| self.def.get(&v).copied().flatten())?;
+        let by = match self.locals.origin(i, v) {
+            Origin::Here(d) => d,
+            Origin::Elsewhere => self.def.get(&v).copied().flatten()?,
+            Origin::Mixed => return None,
+        };
         if let Some(known) = self.known.get(&by) {
             return known.clone();
         }
