@@ -17,23 +17,55 @@ use phalanx_isa::{Round, TrapKind};
 /// reads the registers of lanes that do not exist).
 #[inline(always)]
 pub(super) unsafe fn put<T: Copy>(dst: *mut [T; 32], values: &[T; 32], active: u32, born: u32) {
-    // SAFETY: see the module's head.
+    // SAFETY: see the module's head; the casts go to the unsigned type of T's size.
     unsafe {
         if active & born == born {
             *dst = *values;
-        } else {
-            let dst = &mut *dst;
-            for i in 0..32 {
-                dst[i] = if active >> i & 1 != 0 { values[i] } else { dst[i] };
-            }
+            return;
+        }
+        let from = std::ptr::from_ref(values);
+        match size_of::<T>() {
+            1 => blend::<u8>(&mut *dst.cast(), &*from.cast(), active),
+            2 => blend::<u16>(&mut *dst.cast(), &*from.cast(), active),
+            4 => blend::<u32>(&mut *dst.cast(), &*from.cast(), active),
+            _ => blend::<u64>(&mut *dst.cast(), &*from.cast(), active),
         }
     }
 }
 
+/// Takes `values` where the mask has bits. Written on whole words without a branch per lane, which is what vectorises.
+#[inline(always)]
+fn blend<W: Word>(dst: &mut [W; 32], values: &[W; 32], active: u32) {
+    let mut take = [W::default(); 32];
+    for i in 0..32 {
+        take[i] = W::ones_if(active >> i & 1);
+    }
+    for i in 0..32 {
+        dst[i] = W::choose(take[i], values[i], dst[i]);
+    }
+}
+
+/// An unsigned word as a set of bits.
+trait Word: Copy + Default {
+    /// All ones for 1, zero for 0.
+    fn ones_if(bit: u32) -> Self;
+    /// Bits of `a` where `take` has ones, of `b` elsewhere.
+    fn choose(take: Self, a: Self, b: Self) -> Self;
+}
+macro_rules! words {
+    ($($t:ty)*) => { $(impl Word for $t {
+        #[inline(always)]
+        fn ones_if(bit: u32) -> Self { 0u32.wrapping_sub(bit) as i32 as $t }
+        #[inline(always)]
+        fn choose(take: Self, a: Self, b: Self) -> Self { (a & take) | (b & !take) }
+    })* };
+}
+words! { u8 u16 u32 u64 }
+
 /// How many groups an operation covers.
 #[inline(always)]
 pub(super) fn groups(x: &Chunk, op: &DOp) -> usize {
-    if op.uniform { 1 } else { x.groups }
+    if op.uniform { 1 } else { x.groups.min(super::chunk::GROUPS) }
 }
 
 /// Runs `f(group, active lanes)` for the groups with active lanes.
@@ -46,16 +78,23 @@ macro_rules! each_group {
     };
 }
 
+/// How many lanes a loop covers: always 32. A level without vectors for the operation hides the number (`unroll` false), so that
+/// the compiler does not write 32 copies of a scalar body.
 #[inline(always)]
-pub(super) unsafe fn un<O: Un>(x: &mut Chunk, op: &DOp, m: &Mask) -> bool {
+fn lanes(unroll: bool) -> usize {
+    if unroll { 32 } else { std::hint::black_box(32) }
+}
+
+#[inline(always)]
+pub(super) unsafe fn un<O: Un>(x: &mut Chunk, op: &DOp, m: &Mask, unroll: bool) -> bool {
     // SAFETY: see the module's head.
     unsafe {
         let (d, a) = (x.at::<[O::D; 32]>(op.d), x.at::<[O::A; 32]>(op.a));
         each_group!(x, op, m, |g, w| {
             let a = &*a.add(g * op.sa as usize);
             let mut r = [O::D::default(); 32];
-            for i in 0..32 {
-                r[i] = O::f(a[i]);
+            for (r, a) in r.iter_mut().zip(a).take(lanes(unroll)) {
+                *r = O::f(*a);
             }
             put(d.add(g), &r, w, x.born[g]);
         });
@@ -96,7 +135,7 @@ pub(super) unsafe fn bitcast<S: Value>(x: &mut Chunk, op: &DOp, m: &Mask) -> boo
 
 /// Float to integer; `aux` holds the rounding.
 #[inline(always)]
-pub(super) unsafe fn to_int<O: FloatToInt>(x: &mut Chunk, op: &DOp, m: &Mask) -> bool {
+pub(super) unsafe fn to_int<O: FloatToInt>(x: &mut Chunk, op: &DOp, m: &Mask, unroll: bool) -> bool {
     let round = Round::from_code(op.aux as u16).unwrap_or(Round::Rn);
     // SAFETY: see the module's head.
     unsafe {
@@ -104,19 +143,20 @@ pub(super) unsafe fn to_int<O: FloatToInt>(x: &mut Chunk, op: &DOp, m: &Mask) ->
         each_group!(x, op, m, |g, w| {
             let a = &*a.add(g * op.sa as usize);
             let mut v = [<O::S as FloatSource>::Wide::default(); 32];
-            for i in 0..32 {
-                v[i] = a[i].wide_value();
+            let n = lanes(unroll);
+            for (v, a) in v.iter_mut().zip(a).take(n) {
+                *v = a.wide_value();
             }
             match round {
                 Round::Rz => {}
-                Round::Rd => v.iter_mut().for_each(|v| *v = v.floor()),
-                Round::Ru => v.iter_mut().for_each(|v| *v = v.ceil()),
-                Round::Rn | Round::Wrap | Round::Sat => v.iter_mut().for_each(|v| *v = v.rint()),
+                Round::Rd => v.iter_mut().take(n).for_each(|v| *v = v.floor()),
+                Round::Ru => v.iter_mut().take(n).for_each(|v| *v = v.ceil()),
+                Round::Rn | Round::Wrap | Round::Sat => v.iter_mut().take(n).for_each(|v| *v = v.rint()),
             }
             // `as` drops a fraction, which is rounding toward zero.
             let mut r = [O::D::default(); 32];
-            for i in 0..32 {
-                r[i] = O::f(v[i]);
+            for (r, v) in r.iter_mut().zip(&v).take(n) {
+                *r = O::f(*v);
             }
             put(d.add(g), &r, w, x.born[g]);
         });
@@ -224,9 +264,7 @@ pub(super) unsafe fn select<T: Value>(x: &mut Chunk, op: &DOp, m: &Mask) -> bool
         each_group!(x, op, m, |g, w| {
             let (a, b) = (&*a.add(g * op.sa as usize), &*b.add(g * op.sb as usize));
             let mut r = *b;
-            for i in 0..32 {
-                r[i] = if p[g] >> i & 1 != 0 { a[i] } else { r[i] };
-            }
+            put(&mut r, a, p[g], u32::MAX);
             put(d.add(g), &r, w, x.born[g]);
         });
     }
@@ -288,7 +326,7 @@ where
 
 /// sin, cos, tan: the fast form for all lanes, then the complete one for the few with huge arguments.
 #[inline(always)]
-pub(super) unsafe fn trig<O: Trig>(x: &mut Chunk, op: &DOp, m: &Mask) -> bool {
+pub(super) unsafe fn trig<O: Trig>(x: &mut Chunk, op: &DOp, m: &Mask, unroll: bool) -> bool {
     // SAFETY: see the module's head.
     unsafe {
         let (d, a) = (x.at::<[O::T; 32]>(op.d), x.at::<[O::T; 32]>(op.a));
@@ -296,15 +334,13 @@ pub(super) unsafe fn trig<O: Trig>(x: &mut Chunk, op: &DOp, m: &Mask) -> bool {
             let a = &*a.add(g * op.sa as usize);
             let mut r = [O::T::default(); 32];
             let mut wide = false;
-            for i in 0..32 {
-                r[i] = O::fast(a[i]);
-                wide |= a[i].wide();
+            for (r, a) in r.iter_mut().zip(a).take(lanes(unroll)) {
+                *r = O::fast(*a);
+                wide |= a.wide();
             }
             if wide {
-                for i in 0..32 {
-                    if a[i].wide() {
-                        r[i] = O::full(a[i]);
-                    }
+                for (r, a) in r.iter_mut().zip(a).take(lanes(false)).filter(|(_, a)| a.wide()) {
+                    *r = O::full(*a);
                 }
             }
             put(d.add(g), &r, w, x.born[g]);

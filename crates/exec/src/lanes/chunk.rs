@@ -657,10 +657,8 @@ impl Chunk {
     fn split(&mut self, op: &DOp, taken: Mask) {
         let rest = and_not(&self.mask, &taken);
         // Where the current path already waits at the same join, its entry below holds these lanes: nothing new to wait for.
-        if self.join != op.join || op.join == NO_JOIN {
-            if op.join != NO_JOIN {
-                self.stack.push(Entry::Path { pc: op.join, join: self.join, mask: self.mask });
-            }
+        if self.join != op.join && op.join != NO_JOIN {
+            self.stack.push(Entry::Path { pc: op.join, join: self.join, mask: self.mask });
         }
         let fall = self.pc;
         match (op.target == op.join, fall == op.join) {
@@ -686,7 +684,7 @@ impl Chunk {
     #[inline]
     fn cancelled(&mut self, env: &Env<'_>, op: &DOp) -> bool {
         self.ticks = self.ticks.wrapping_add(1);
-        if self.ticks % 256 != 0 || !env.launch.is_cancelled() {
+        if !self.ticks.is_multiple_of(256) || !env.launch.is_cancelled() {
             return false;
         }
         let m = self.mask;

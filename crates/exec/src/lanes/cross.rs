@@ -19,23 +19,22 @@ pub(super) trait Reduction {
 /// The members' values, the identity elsewhere.
 #[inline(always)]
 fn members<R: Reduction>(a: &[R::T; 32], w: u32) -> [R::T; 32] {
-    let mut v = *a;
-    for i in 0..32 {
-        v[i] = if w >> i & 1 != 0 { v[i] } else { R::IDENTITY };
-    }
+    let mut v = [R::IDENTITY; 32];
+    // SAFETY: two arrays of this function.
+    unsafe { put(&mut v, a, w, u32::MAX) };
     v
 }
 
-/// The xor tree 16, 8, 4, 2, 1; every lane ends with the result.
+/// The xor tree 16, 8, 4, 2, 1. All operations commute, so every lane of the full tree has the same bits and one half of each
+/// step is enough.
 #[inline(always)]
-fn tree<R: Reduction>(mut v: [R::T; 32]) -> [R::T; 32] {
+fn tree<R: Reduction>(mut v: [R::T; 32]) -> R::T {
     for s in [16, 8, 4, 2, 1] {
-        let before = v;
-        for i in 0..32 {
-            v[i] = R::f(before[i], before[i ^ s]);
+        for i in 0..s {
+            v[i] = R::f(v[i], v[i + s]);
         }
     }
-    v
+    v[0]
 }
 
 #[inline(always)]
@@ -46,7 +45,7 @@ pub(super) unsafe fn reduce<R: Reduction>(x: &mut Chunk, op: &DOp, m: &Mask) -> 
             if m[g] != 0 {
                 let r = tree::<R>(members::<R>(&*x.at::<[R::T; 32]>(op.a).add(g * op.sa as usize), m[g]));
                 let d = x.at::<[R::T; 32]>(op.d).add(g);
-                put(d, &r, m[g], x.born[g]);
+                put(d, &[r; 32], m[g], x.born[g]);
             }
         }
     }
@@ -60,7 +59,7 @@ pub(super) unsafe fn partial<R: Reduction>(x: &mut Chunk, op: &DOp, m: &Mask) ->
     unsafe {
         for g in 0..x.groups {
             let a = &*x.at::<[R::T; 32]>(op.a).add(g * op.sa as usize);
-            x.partial[g] = tree::<R>(members::<R>(a, m[g]))[0].bits();
+            x.partial[g] = tree::<R>(members::<R>(a, m[g])).bits();
         }
     }
     true
@@ -80,10 +79,11 @@ pub(super) unsafe fn scan<R: Reduction>(x: &mut Chunk, op: &DOp, m: &Mask, exclu
                 continue;
             }
             let mut v = members::<R>(&*x.at::<[R::T; 32]>(op.a).add(g * op.sa as usize), m[g]);
-            for s in [1, 2, 4, 8, 16] {
+            // The steps are hidden from the optimiser, which would unroll all 129 operations.
+            for s in std::hint::black_box([1usize, 2, 4, 8, 16]) {
                 let before = v;
-                for i in s..32 {
-                    v[i] = R::f(before[i - s], before[i]);
+                for (v, (a, b)) in v[s..].iter_mut().zip(before.iter().zip(&before[s..])) {
+                    *v = R::f(*a, *b);
                 }
             }
             if exclusive {

@@ -367,10 +367,8 @@ impl Decoder<'_> {
         // Reconvergence points of branches whose lanes may separate.
         let mut joins = vec![false; f.code.len() + 1];
         for i in 0..f.code.len() as u32 {
-            if a.divergent_branch(i) {
-                if let Some(j) = a.cfg.reconvergence(i) {
-                    joins[j as usize] = true;
-                }
+            if let Some(j) = Some(i).filter(|i| a.divergent_branch(*i)).and_then(|i| a.cfg.reconvergence(i)) {
+                joins[j as usize] = true;
             }
         }
         for (i, inst) in f.code.iter().enumerate() {

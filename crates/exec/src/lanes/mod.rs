@@ -8,6 +8,8 @@
 //! `decode` flattens a kernel, `tier` picks the SIMD bodies (`body`, `memory`, `cross`, on the scalar operations in `ops`),
 //! `chunk` executes.
 
+#![allow(clippy::needless_range_loop, reason = "loops over lane numbers index several arrays of 32 alike")]
+
 mod body;
 mod chunk;
 mod cross;
