@@ -78,23 +78,22 @@ macro_rules! each_group {
     };
 }
 
-/// How many lanes a loop covers: always 32. A level without vectors for the operation hides the number (`unroll` false), so that
-/// the compiler does not write 32 copies of a scalar body.
-#[inline(always)]
-fn lanes(unroll: bool) -> usize {
-    if unroll { 32 } else { std::hint::black_box(32) }
+/// A body as a call, for levels without vectors for it: inlined, the compiler would write 32 copies of it.
+#[inline(never)]
+fn call<A, D>(f: impl Fn(A) -> D, a: A) -> D {
+    f(a)
 }
 
 #[inline(always)]
-pub(super) unsafe fn un<O: Un>(x: &mut Chunk, op: &DOp, m: &Mask, unroll: bool) -> bool {
+pub(super) unsafe fn un<O: Un>(x: &mut Chunk, op: &DOp, m: &Mask, inline: bool) -> bool {
     // SAFETY: see the module's head.
     unsafe {
         let (d, a) = (x.at::<[O::D; 32]>(op.d), x.at::<[O::A; 32]>(op.a));
         each_group!(x, op, m, |g, w| {
             let a = &*a.add(g * op.sa as usize);
             let mut r = [O::D::default(); 32];
-            for (r, a) in r.iter_mut().zip(a).take(lanes(unroll)) {
-                *r = O::f(*a);
+            for i in 0..32 {
+                r[i] = if inline { O::f(a[i]) } else { call(O::f, a[i]) };
             }
             put(d.add(g), &r, w, x.born[g]);
         });
@@ -135,7 +134,7 @@ pub(super) unsafe fn bitcast<S: Value>(x: &mut Chunk, op: &DOp, m: &Mask) -> boo
 
 /// Float to integer; `aux` holds the rounding.
 #[inline(always)]
-pub(super) unsafe fn to_int<O: FloatToInt>(x: &mut Chunk, op: &DOp, m: &Mask, unroll: bool) -> bool {
+pub(super) unsafe fn to_int<O: FloatToInt>(x: &mut Chunk, op: &DOp, m: &Mask, inline: bool) -> bool {
     let round = Round::from_code(op.aux as u16).unwrap_or(Round::Rn);
     // SAFETY: see the module's head.
     unsafe {
@@ -143,20 +142,34 @@ pub(super) unsafe fn to_int<O: FloatToInt>(x: &mut Chunk, op: &DOp, m: &Mask, un
         each_group!(x, op, m, |g, w| {
             let a = &*a.add(g * op.sa as usize);
             let mut v = [<O::S as FloatSource>::Wide::default(); 32];
-            let n = lanes(unroll);
-            for (v, a) in v.iter_mut().zip(a).take(n) {
-                *v = a.wide_value();
-            }
-            match round {
-                Round::Rz => {}
-                Round::Rd => v.iter_mut().take(n).for_each(|v| *v = v.floor()),
-                Round::Ru => v.iter_mut().take(n).for_each(|v| *v = v.ceil()),
-                Round::Rn | Round::Wrap | Round::Sat => v.iter_mut().take(n).for_each(|v| *v = v.rint()),
-            }
-            // `as` drops a fraction, which is rounding toward zero.
+            // The integer conversion drops a fraction, which is rounding toward zero.
             let mut r = [O::D::default(); 32];
-            for (r, v) in r.iter_mut().zip(&v).take(n) {
-                *r = O::f(*v);
+            if inline {
+                for i in 0..32 {
+                    v[i] = a[i].wide_value();
+                }
+                match round {
+                    Round::Rz => {}
+                    Round::Rd => v.iter_mut().for_each(|v| *v = v.floor()),
+                    Round::Ru => v.iter_mut().for_each(|v| *v = v.ceil()),
+                    Round::Rn | Round::Wrap | Round::Sat => v.iter_mut().for_each(|v| *v = v.rint()),
+                }
+                for i in 0..32 {
+                    r[i] = O::f(v[i]);
+                }
+            } else {
+                let one = |a: O::S| {
+                    let v = a.wide_value();
+                    O::f(match round {
+                        Round::Rz => v,
+                        Round::Rd => v.floor(),
+                        Round::Ru => v.ceil(),
+                        Round::Rn | Round::Wrap | Round::Sat => v.rint(),
+                    })
+                };
+                for i in 0..32 {
+                    r[i] = call(one, a[i]);
+                }
             }
             put(d.add(g), &r, w, x.born[g]);
         });
@@ -326,7 +339,7 @@ where
 
 /// sin, cos, tan: the fast form for all lanes, then the complete one for the few with huge arguments.
 #[inline(always)]
-pub(super) unsafe fn trig<O: Trig>(x: &mut Chunk, op: &DOp, m: &Mask, unroll: bool) -> bool {
+pub(super) unsafe fn trig<O: Trig>(x: &mut Chunk, op: &DOp, m: &Mask, inline: bool) -> bool {
     // SAFETY: see the module's head.
     unsafe {
         let (d, a) = (x.at::<[O::T; 32]>(op.d), x.at::<[O::T; 32]>(op.a));
@@ -334,13 +347,15 @@ pub(super) unsafe fn trig<O: Trig>(x: &mut Chunk, op: &DOp, m: &Mask, unroll: bo
             let a = &*a.add(g * op.sa as usize);
             let mut r = [O::T::default(); 32];
             let mut wide = false;
-            for (r, a) in r.iter_mut().zip(a).take(lanes(unroll)) {
-                *r = O::fast(*a);
-                wide |= a.wide();
+            for i in 0..32 {
+                r[i] = if inline { O::fast(a[i]) } else { call(O::fast, a[i]) };
+                wide |= a[i].wide();
             }
             if wide {
-                for (r, a) in r.iter_mut().zip(a).take(lanes(false)).filter(|(_, a)| a.wide()) {
-                    *r = O::full(*a);
+                for i in 0..32 {
+                    if a[i].wide() {
+                        r[i] = call(O::full, a[i]);
+                    }
                 }
             }
             put(d.add(g), &r, w, x.born[g]);

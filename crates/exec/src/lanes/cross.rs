@@ -70,6 +70,19 @@ pub(super) fn combine<R: Reduction>(a: u64, b: u64) -> u64 {
     R::f(R::T::from_bits(a), R::T::from_bits(b)).bits()
 }
 
+/// The steps 1, 2, 4, 8, 16, from the top lane down, so that the lower values are still those before the step. One copy per type, with the operation as a pointer: inlined, all 129 operations would
+/// be written out for every operation and type.
+#[inline(never)]
+fn prefix<T: Copy>(v: &mut [T; 32], f: fn(T, T) -> T) {
+    for s in [1usize, 2, 4, 8, 16] {
+        let mut i = 31;
+        while i >= s {
+            v[i] = f(v[i - s], v[i]);
+            i -= 1;
+        }
+    }
+}
+
 #[inline(always)]
 pub(super) unsafe fn scan<R: Reduction>(x: &mut Chunk, op: &DOp, m: &Mask, exclusive: bool) -> bool {
     // SAFETY: see the module's head.
@@ -79,13 +92,7 @@ pub(super) unsafe fn scan<R: Reduction>(x: &mut Chunk, op: &DOp, m: &Mask, exclu
                 continue;
             }
             let mut v = members::<R>(&*x.at::<[R::T; 32]>(op.a).add(g * op.sa as usize), m[g]);
-            // The steps are hidden from the optimiser, which would unroll all 129 operations.
-            for s in std::hint::black_box([1usize, 2, 4, 8, 16]) {
-                let before = v;
-                for (v, (a, b)) in v[s..].iter_mut().zip(before.iter().zip(&before[s..])) {
-                    *v = R::f(*a, *b);
-                }
-            }
+            prefix(&mut v, R::f);
             if exclusive {
                 let before = v;
                 v[0] = R::IDENTITY;

@@ -16,8 +16,8 @@ use phalanx_simd::tier::Tier;
 
 /// The wrappers of a level.
 pub(super) trait Level {
-    /// Whether bodies have vectors at this level (else their loops are not unrolled: see `body::lanes`).
-    const UNROLL: bool;
+    /// Whether bodies have vectors at this level (else they are calls, one a lane: see `body::call`).
+    const INLINE: bool;
     fn nop() -> Handler;
     fn un<O: Un>() -> Handler;
     fn mov<T: Value>() -> Handler;
@@ -158,19 +158,19 @@ macro_rules! level {
         pub(super) struct $name;
         impl Level for $name {
             // NEON is part of every aarch64, FMA of no x86-64 baseline.
-            const UNROLL: bool = level!(@unroll $($features)?);
+            const INLINE: bool = level!(@inline $($features)?);
             level! { @fns [$($features)?]
                 nop() => |_x, _op, _env, _m| true;
-                un(O: Un) => |x, op, _env, m| body::un::<O>(x, op, m, <$name as Level>::UNROLL);
+                un(O: Un) => |x, op, _env, m| body::un::<O>(x, op, m, <$name as Level>::INLINE);
                 mov(T: Value) => |x, op, _env, m| body::mov::<T>(x, op, m);
                 bitcast(S: Value) => |x, op, _env, m| body::bitcast::<S>(x, op, m);
-                to_int(O: FloatToInt) => |x, op, _env, m| body::to_int::<O>(x, op, m, <$name as Level>::UNROLL);
+                to_int(O: FloatToInt) => |x, op, _env, m| body::to_int::<O>(x, op, m, <$name as Level>::INLINE);
                 bin(O: Bin) => |x, op, _env, m| body::bin::<O>(x, op, m);
                 tern(O: Tern) => |x, op, _env, m| body::tern::<O>(x, op, m);
                 shift(O: Shift) => |x, op, _env, m| body::shift::<O>(x, op, m);
                 compare(O: Compare) => |x, op, _env, m| body::compare::<O>(x, op, m);
                 sel(T: Value) => |x, op, _env, m| body::select::<T>(x, op, m);
-                trig(O: Trig) => |x, op, _env, m| body::trig::<O>(x, op, m, <$name as Level>::UNROLL);
+                trig(O: Trig) => |x, op, _env, m| body::trig::<O>(x, op, m, <$name as Level>::INLINE);
                 countdown(T: Int) => |x, op, _env, m| body::countdown::<T>(x, op, m);
                 load(T: Value + Elem) => |x, op, env, m| memory::load::<T>(x, op, env, m);
                 store(T: Value) => |x, op, env, m| memory::store::<T>(x, op, env, m);
@@ -245,8 +245,8 @@ macro_rules! level {
             }
         }
     };
-    (@unroll) => { cfg!(target_arch = "aarch64") };
-    (@unroll $features:literal) => { true };
+    (@inline) => { cfg!(target_arch = "aarch64") };
+    (@inline $features:literal) => { true };
     (@fns $features:tt
         $($f:ident($($p:ident: $b:ident $(+ $b2:ident)?),*) => |$x:ident, $op:ident, $env:ident, $m:ident| $e:expr;)*) => {
         $(level! { @fn $features $f ($($p: $b $(+ $b2)?),*) ($($p),*) |$x, $op, $env, $m| $e })*
