@@ -25,7 +25,7 @@ fn product(program: &str, kernel: &str, sizes: [usize; 2]) {
         },
         |run, (a, b, (m, n, k))| {
             let c = run.zeros::<f32>(m * n);
-            let launch = run.launch(kernel).arg("a", &run.buffer(a)).arg("b", &run.buffer(b)).arg("c", &c);
+            let launch = run.launch(kernel).arg("a", run.buffer(a)).arg("b", run.buffer(b)).arg("c", &c);
             launch.arg("m", *m as u32).arg("n", *n as u32).arg("k", *k as u32).run().unwrap();
             vec![bits(&c)]
         },
@@ -52,7 +52,7 @@ pub fn matvec(program: &str) {
         |rows| (Rng(23).floats(rows * COLS, -1.0, 1.0), Rng(24).floats(COLS, -1.0, 1.0)),
         |run, (w, x)| {
             let y = run.zeros::<f32>(w.len() / COLS);
-            let launch = run.launch("matvec").arg("w", &run.buffer(w)).arg("x", &run.buffer(x));
+            let launch = run.launch("matvec").arg("w", run.buffer(w)).arg("x", run.buffer(x));
             launch.arg("y", &y).arg("cols", COLS as u32).run().unwrap();
             vec![bits(&y)]
         },
@@ -70,7 +70,7 @@ pub fn transpose(program: &str) {
         |rows| (Rng(25).floats(rows * (rows + 20), -1.0, 1.0), rows, rows + 20),
         |run, (x, rows, cols)| {
             let y = run.zeros::<f32>(x.len());
-            let launch = run.launch("transpose").arg("x", &run.buffer(x)).arg("y", &y);
+            let launch = run.launch("transpose").arg("x", run.buffer(x)).arg("y", &y);
             launch.arg("rows", *rows as u32).arg("cols", *cols as u32).run().unwrap();
             vec![bits(&y)]
         },
@@ -120,7 +120,7 @@ pub fn embedding(program: &str) {
         },
         |run, (table, ids)| {
             let y = run.zeros::<f32>(ids.len() * DIM);
-            let launch = run.launch("embedding").arg("table", &run.buffer(table)).arg("id", &run.buffer(ids));
+            let launch = run.launch("embedding").arg("table", run.buffer(table)).arg("id", run.buffer(ids));
             launch.arg("y", &y).arg("dim", DIM as u32).run().unwrap();
             vec![bits(&y)]
         },
@@ -157,8 +157,7 @@ fn run_decode(run: &Run, q: &[f32], k: &[f32], v: &[f32], keys: usize) -> Buffer
     let o = run.zeros::<f32>(q.len());
     let kernel = run.cpu.load(phalanx_programs::find("attention_decode").unwrap().text).unwrap();
     let launch = kernel.kernel("decode").unwrap().launch_declared().shared_len(keys as u64);
-    let launch =
-        launch.arg("q", &run.buffer(q)).arg("k", &run.buffer(k)).arg("v", &run.buffer(v)).arg("o", &o);
+    let launch = launch.arg("q", run.buffer(q)).arg("k", run.buffer(k)).arg("v", run.buffer(v)).arg("o", &o);
     launch.arg("keys", keys as u32).arg("dim", HEAD_DIM as u32).arg("scale", SCALE).run().unwrap();
     o
 }
@@ -188,8 +187,8 @@ pub fn attention_prefill(program: &str) {
         |tokens| (qkv(HEADS, tokens), tokens),
         |run, ([q, k, v], tokens)| {
             let o = run.zeros::<f32>(q.len());
-            let launch = run.launch("prefill").shared_len(*tokens as u64).arg("q", &run.buffer(q));
-            let launch = launch.arg("k", &run.buffer(k)).arg("v", &run.buffer(v)).arg("o", &o);
+            let launch = run.launch("prefill").shared_len(*tokens as u64).arg("q", run.buffer(q));
+            let launch = launch.arg("k", run.buffer(k)).arg("v", run.buffer(v)).arg("o", &o);
             launch
                 .arg("tokens", *tokens as u32)
                 .arg("dim", HEAD_DIM as u32)
@@ -238,8 +237,8 @@ pub fn ternary_matvec(program: &str) {
             let code = |c: &[i8]| c.iter().rev().fold(0u32, |word, v| word << 2 | (*v + 1) as u32);
             let codes: Vec<u32> = w.chunks(16).map(code).collect();
             let y = run.zeros::<f32>(scale.len());
-            let launch = run.launch("ternary_matvec").arg("w", &run.buffer(&codes)).arg("x", &run.buffer(x));
-            launch.arg("scale", &run.buffer(scale)).arg("y", &y).arg("words", WORDS as u32).run().unwrap();
+            let launch = run.launch("ternary_matvec").arg("w", run.buffer(&codes)).arg("x", run.buffer(x));
+            launch.arg("scale", run.buffer(scale)).arg("y", &y).arg("words", WORDS as u32).run().unwrap();
             vec![bits(&y)]
         },
         |(w, x, scale), out| {
@@ -261,8 +260,8 @@ pub fn ternary_native(program: &str) {
             let packed = pack_t2(n, K, w).unwrap();
             let (sum, y) = (run.zeros::<i32>(ROWS * n), run.zeros::<f32>(ROWS * n));
             let launch =
-                run.launch("ternary_native").arg("x", &run.buffer(x)).arg("w", packed).arg("sum", &sum);
-            let launch = launch.arg("scale", &run.buffer(scale)).arg("y", &y);
+                run.launch("ternary_native").arg("x", run.buffer(x)).arg("w", packed).arg("sum", &sum);
+            let launch = launch.arg("scale", run.buffer(scale)).arg("y", &y);
             launch.arg("rows", ROWS as u32).arg("n", n as u32).arg("k", K as u32).run().unwrap();
             vec![bits(&sum), bits(&y)]
         },

@@ -27,7 +27,7 @@ pub fn scan(program: &str) {
         |run, x| {
             let (y, total) = (run.zeros::<u32>(x.len()), run.zeros::<u32>(x.len().div_ceil(256)));
             run.launch("scan_blocks")
-                .arg("x", &run.buffer(x))
+                .arg("x", run.buffer(x))
                 .arg("y", &y)
                 .arg("total", &total)
                 .run()
@@ -49,7 +49,7 @@ pub fn scan_chained(program: &str) {
             let blocks = x.len().div_ceil(256);
             let (y, sum, flag) =
                 (run.zeros::<u32>(x.len()), run.zeros::<u32>(blocks), run.zeros::<u32>(blocks));
-            let launch = run.launch("scan_chained").arg("x", &run.buffer(x)).arg("y", &y);
+            let launch = run.launch("scan_chained").arg("x", run.buffer(x)).arg("y", &y);
             launch.arg("sum", &sum).arg("flag", &flag).run().unwrap();
             vec![bits(&y)]
         },
@@ -64,7 +64,7 @@ pub fn histogram(program: &str) {
         |n| words(n, 53).iter().map(|v| (v % 251) as u8).collect::<Vec<u8>>(),
         |run, x| {
             let bins = run.zeros::<u32>(256);
-            run.launch("histogram").arg("x", &run.buffer(x)).arg("bins", &bins).run().unwrap();
+            run.launch("histogram").arg("x", run.buffer(x)).arg("bins", &bins).run().unwrap();
             vec![bits(&bins)]
         },
         |x, out| {
@@ -100,7 +100,7 @@ pub fn nbody(program: &str) {
         |n| (Rng(55).floats(4 * n, 0.5, 9.0), Rng(56).floats(4 * n, -1.0, 1.0)),
         |run, (body, speed)| {
             let (speed, next) = (run.buffer(speed), run.zeros::<f32>(body.len()));
-            let launch = run.launch("nbody").arg("body", &run.buffer(body)).arg("speed", &speed);
+            let launch = run.launch("nbody").arg("body", run.buffer(body)).arg("speed", &speed);
             launch.arg("next", &next).arg("dt", 0.01f32).arg("eps2", 0.05f32).run().unwrap();
             vec![bits(&speed), bits(&next)]
         },
@@ -161,7 +161,7 @@ pub fn stencil1d(program: &str) {
         |n| Rng(57).floats(n, -1.0, 1.0),
         |run, x| {
             let y = run.zeros::<f32>(x.len());
-            run.launch("stencil1d").arg("x", &run.buffer(x)).arg("y", &y).run().unwrap();
+            run.launch("stencil1d").arg("x", run.buffer(x)).arg("y", &y).run().unwrap();
             vec![bits(&y)]
         },
         |x, out| {
@@ -181,7 +181,7 @@ pub fn stencil2d(program: &str) {
         |rows| (Rng(58).floats(rows * (rows + 7), -1.0, 1.0), rows, rows + 7),
         |run, (x, rows, cols)| {
             let y = run.zeros::<f32>(x.len());
-            let launch = run.launch("stencil2d").arg("x", &run.buffer(x)).arg("y", &y);
+            let launch = run.launch("stencil2d").arg("x", run.buffer(x)).arg("y", &y);
             launch.arg("rows", *rows as u32).arg("cols", *cols as u32).arg("r", 0.2f32).run().unwrap();
             vec![bits(&y)]
         },
@@ -210,7 +210,7 @@ pub fn kmeans(program: &str) {
             let n = point.len() / DIM;
             let (owner, centre) = (run.zeros::<u32>(n), run.buffer(centre));
             let (sum, count) = (run.zeros::<i64>(K * DIM), run.zeros::<u32>(K));
-            let launch = run.launch("assign").arg("point", &run.buffer(point)).arg("centre", &centre);
+            let launch = run.launch("assign").arg("point", run.buffer(point)).arg("centre", &centre);
             let launch = launch.arg("owner", &owner).arg("sum", &sum).arg("count", &count);
             launch.arg("dim", DIM as u32).run().unwrap();
             let launch = run.launch("move").arg("centre", &centre).arg("sum", &sum).arg("count", &count);
@@ -254,7 +254,7 @@ pub fn atlas_walk(program: &str) {
         |run, x| {
             let (place, visits) = (run.zeros::<u32>(x.len()), run.zeros::<u32>(96));
             let unity = run.zeros::<u32>(1);
-            let launch = run.launch("atlas_walk").arg("x", &run.buffer(x)).arg("place", &place);
+            let launch = run.launch("atlas_walk").arg("x", run.buffer(x)).arg("place", &place);
             launch.arg("visits", &visits).arg("unity", &unity).arg("steps", STEPS).phase(700).run().unwrap();
             vec![bits(&place), bits(&visits), bits(&unity)]
         },
@@ -270,7 +270,7 @@ pub fn atlas_walk(program: &str) {
                     class = ways[(state >> 16) as usize % ways.len()];
                     phase = (phase + 97) % 768;
                     if phase < 384 {
-                        class = if class / 3 % 2 == 0 { class + 3 } else { class - 3 };
+                        class = (class / 3 ^ 1) * 3 + class % 3;
                     }
                     visits[usize::from(class)] += 1;
                     unity += u32::from(class == 1 || class == 4);
@@ -292,7 +292,7 @@ pub fn binomial(program: &str) {
         |n| words(n, 62).iter().map(|v| v % 40).collect::<Vec<u32>>(),
         |run, n| {
             let middle = run.zeros::<u64>(n.len());
-            run.launch("binomial").arg("n", &run.buffer(n)).arg("middle", &middle).run().unwrap();
+            run.launch("binomial").arg("n", run.buffer(n)).arg("middle", &middle).run().unwrap();
             vec![bits(&middle)]
         },
         |n, out| {
@@ -320,7 +320,7 @@ pub fn integrate(program: &str) {
         },
         |run, (from, to)| {
             let area = run.zeros::<f64>(from.len());
-            let launch = run.launch("integrate").arg("from", &run.buffer(from)).arg("to", &run.buffer(to));
+            let launch = run.launch("integrate").arg("from", run.buffer(from)).arg("to", run.buffer(to));
             launch.arg("area", &area).arg("tolerance", 1e-9f64).run().unwrap();
             vec![bits(&area)]
         },

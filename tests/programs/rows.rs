@@ -28,8 +28,8 @@ fn two_steps(
 ) -> Vec<Bits> {
     let part = run.zeros::<f32>(a.len().div_ceil(4096));
     let total = run.zeros::<f32>(1);
-    let launch = run.launch(&format!("{stem}_partial")).arg(names[0], &run.buffer(a));
-    launch.arg(names[1], &run.buffer(b)).arg("part", &part).run().unwrap();
+    let launch = run.launch(&format!("{stem}_partial")).arg(names[0], run.buffer(a));
+    launch.arg(names[1], run.buffer(b)).arg("part", &part).run().unwrap();
     let launch = run.launch(&format!("{stem}_final")).arg("part", &part).arg(result, &total);
     match result {
         "mean" => launch.arg("count", a.len() as u32).run().unwrap(),
@@ -50,7 +50,7 @@ pub fn sum(program: &str) {
         |run, x| {
             let part = run.zeros::<f32>(x.len().div_ceil(4096));
             let total = run.zeros::<f32>(1);
-            run.launch("sum_partial").arg("x", &run.buffer(x)).arg("part", &part).run().unwrap();
+            run.launch("sum_partial").arg("x", run.buffer(x)).arg("part", &part).run().unwrap();
             run.launch("sum_final").arg("part", &part).arg("total", &total).run().unwrap();
             vec![bits(&part), bits(&total)]
         },
@@ -122,7 +122,7 @@ pub fn min_max(program: &str) {
                 let part = run.zeros::<f32>(x.len().div_ceil(4096));
                 let result = run.zeros::<f32>(1);
                 let launch = run.launch(&format!("{stem}_partial"));
-                launch.arg("x", &run.buffer(x)).arg("part", &part).run().unwrap();
+                launch.arg("x", run.buffer(x)).arg("part", &part).run().unwrap();
                 run.launch(&format!("{stem}_final")).arg("part", &part).arg("result", &result).run().unwrap();
                 vec![bits(&part), bits(&result)]
             },
@@ -153,7 +153,7 @@ pub fn softmax(program: &str) {
         matrix,
         |run, x| {
             let y = run.zeros::<f32>(x.len());
-            let launch = run.launch("softmax").arg("x", &run.buffer(x));
+            let launch = run.launch("softmax").arg("x", run.buffer(x));
             launch.arg("y", &y).arg("cols", COLS as u32).run().unwrap();
             vec![bits(&y)]
         },
@@ -178,8 +178,7 @@ pub fn cross_entropy(program: &str) {
         |rows| (matrix(rows), labels(rows)),
         |run, (x, label)| {
             let (loss, mean) = (run.zeros::<f32>(label.len()), run.zeros::<f32>(1));
-            let launch =
-                run.launch("cross_entropy").arg("x", &run.buffer(x)).arg("label", &run.buffer(label));
+            let launch = run.launch("cross_entropy").arg("x", run.buffer(x)).arg("label", run.buffer(label));
             launch.arg("loss", &loss).arg("cols", COLS as u32).run().unwrap();
             run.launch("loss_mean").arg("loss", &loss).arg("mean", &mean).run().unwrap();
             vec![bits(&loss), bits(&mean)]
@@ -209,8 +208,8 @@ pub fn layer_norm(program: &str) {
         |run, x| {
             let y = run.zeros::<f32>(x.len());
             let (w, b) = weights();
-            let launch = run.launch("layer_norm").arg("x", &run.buffer(x)).arg("weight", &run.buffer(&w));
-            let launch = launch.arg("bias", &run.buffer(&b)).arg("y", &y);
+            let launch = run.launch("layer_norm").arg("x", run.buffer(x)).arg("weight", run.buffer(&w));
+            let launch = launch.arg("bias", run.buffer(&b)).arg("y", &y);
             launch.arg("cols", COLS as u32).arg("eps", 1e-5f32).run().unwrap();
             vec![bits(&y)]
         },
@@ -236,7 +235,7 @@ pub fn rms_norm(program: &str) {
         |run, x| {
             let y = run.zeros::<f32>(x.len());
             let launch =
-                run.launch("rms_norm").arg("x", &run.buffer(x)).arg("weight", &run.buffer(&weights().0));
+                run.launch("rms_norm").arg("x", run.buffer(x)).arg("weight", run.buffer(&weights().0));
             launch.arg("y", &y).arg("cols", COLS as u32).arg("eps", 1e-5f32).run().unwrap();
             vec![bits(&y)]
         },
@@ -269,7 +268,7 @@ pub fn argmax(program: &str) {
         tied,
         |run, x| {
             let best = run.zeros::<u32>(x.len() / COLS);
-            let launch = run.launch("argmax").arg("x", &run.buffer(x)).arg("best", &best);
+            let launch = run.launch("argmax").arg("x", run.buffer(x)).arg("best", &best);
             launch.arg("cols", COLS as u32).run().unwrap();
             vec![bits(&best)]
         },
@@ -297,8 +296,7 @@ pub fn topk(program: &str) {
         |run, x| {
             let n = x.len() / COLS * K;
             let (value, index) = (run.zeros::<f32>(n), run.zeros::<u32>(n));
-            let launch =
-                run.launch("topk").arg("x", &run.buffer(x)).arg("value", &value).arg("index", &index);
+            let launch = run.launch("topk").arg("x", run.buffer(x)).arg("value", &value).arg("index", &index);
             launch.arg("cols", COLS as u32).arg("k", K as u32).run().unwrap();
             vec![bits(&value), bits(&index)]
         },
@@ -329,7 +327,7 @@ pub fn quantise(program: &str) {
         },
         |run, x| {
             let (q, step) = (run.zeros::<i8>(x.len()), run.zeros::<f32>(x.len() / COLS));
-            let launch = run.launch("quantise").arg("x", &run.buffer(x)).arg("q", &q).arg("step", &step);
+            let launch = run.launch("quantise").arg("x", run.buffer(x)).arg("q", &q).arg("step", &step);
             launch.arg("cols", COLS as u32).run().unwrap();
             vec![bits(&q), bits(&step)]
         },
@@ -356,7 +354,7 @@ pub fn rank_sort(program: &str) {
         },
         |run, x| {
             let y = run.zeros::<f32>(x.len());
-            let launch = run.launch("rank_sort").shared_len(COLS as u64).arg("x", &run.buffer(x));
+            let launch = run.launch("rank_sort").shared_len(COLS as u64).arg("x", run.buffer(x));
             launch.arg("y", &y).arg("cols", COLS as u32).run().unwrap();
             vec![bits(&y)]
         },

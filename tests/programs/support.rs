@@ -112,8 +112,8 @@ pub fn check<D>(
 pub fn exact<T: Element>(found: &Bits, expected: &[T]) {
     assert_eq!(found.len(), expected.len(), "lengths");
     for (i, (f, e)) in found.iter().zip(expected).enumerate() {
-        let is_nan = |v: &T| v != v;
-        let same = *f == e.to_bits() || is_nan(e) && is_nan(&T::from_bits(*f));
+        let is_nan = |bits| phalanx::data::is_nan(T::TYPE, bits);
+        let same = *f == e.to_bits() || is_nan(e.to_bits()) && is_nan(*f);
         assert!(same, "element {i} is {:?}, expected {e:?}", T::from_bits(*f));
     }
 }
