@@ -3,7 +3,7 @@
 
 Reference results are computed in float64 from the float32 inputs and rounded once, by numpy, or by torch where numpy has
 no such function. Needs numpy and torch; `python3 goldens.py` rewrites every file, always with the same bytes.
-Made with numpy 2.4.6 and torch 2.15.0 (CPU).
+Made with numpy 2.4.6 and torch 2.15.0, on the CPU.
 """
 
 import math

@@ -1,7 +1,8 @@
-//! References of the element-wise programs: plain Rust, bit for bit, except the transcendental functions.
+//! References of the element-wise programs: plain Rust, bit for bit. The transcendental functions are also compared with f64.
 
 use crate::support::{Bits, Rng, bits, check, close, exact};
 use phalanx::{Bf16, F16};
+use phalanx_simd::math::single;
 
 const SIZES: [usize; 2] = [1000, 100_003];
 
@@ -109,11 +110,17 @@ pub fn relu(program: &str) {
 }
 
 pub fn sigmoid(program: &str) {
-    one_input(program, "sigmoid", |x, y| function(x, y, 3e-7, |v| 1.0 / (1.0 + (-v).exp())));
+    one_input(program, "sigmoid", |x, y| {
+        function(x, y, 3e-7, |v| 1.0 / (1.0 + (-v).exp()));
+        exact(y, &map(x, single::sigmoid));
+    });
 }
 
 pub fn tanh(program: &str) {
-    one_input(program, "tanh", |x, y| function(x, y, 3e-7, f64::tanh));
+    one_input(program, "tanh", |x, y| {
+        function(x, y, 3e-7, f64::tanh);
+        exact(y, &map(x, single::tanh));
+    });
 }
 
 /// The error function by its series, and 1 beyond 6; good to 1e-12.
@@ -136,6 +143,7 @@ pub fn gelu(program: &str) {
             true => f64::NAN, // half of -inf times 0
             false => v / 2.0 * (1.0 + erf(v * std::f64::consts::FRAC_1_SQRT_2)),
         });
+        exact(y, &map(x, |v| v * 0.5 * (single::erf(v * std::f32::consts::FRAC_1_SQRT_2) + 1.0)));
     });
 }
 

@@ -98,7 +98,9 @@ fn every_file_is_listed_and_checked() {
     let mut checked = CHECKED.to_vec();
     checked.sort_unstable();
     assert_eq!(checked, listed);
+    let readme = std::fs::read_to_string(folder().join("README.md")).unwrap();
     for p in phalanx_programs::PROGRAMS {
+        assert!(readme.contains(&format!("`{}`", p.name)), "{}: not in the README", p.name);
         assert_eq!(phalanx_programs::find(p.name), Some(p));
         assert!(p.text.starts_with("//! ") && !p.summary().is_empty(), "{}: no header", p.name);
     }

@@ -270,7 +270,7 @@ pub fn atlas_walk(program: &str) {
                     class = ways[(state >> 16) as usize % ways.len()];
                     phase = (phase + 97) % 768;
                     if phase < 384 {
-                        class = (class / 3 ^ 1) * 3 + class % 3;
+                        class = ((class / 3) ^ 1) * 3 + class % 3;
                     }
                     visits[usize::from(class)] += 1;
                     unity += u32::from(class == 1 || class == 4);

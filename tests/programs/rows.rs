@@ -1,6 +1,8 @@
-//! References of the reductions and row-wise programs. Sums whose order is part of their meaning are compared bit for bit.
+//! References of the reductions and row-wise programs, bit for bit: the order of a sum is part of a program's meaning. Where
+//! functions such as exp are involved, a second reference in f64 says that the meaning is right.
 
-use crate::support::{Bits, Rng, Run, bits, check, close, exact, floats, grid_add};
+use crate::support::{Bits, Rng, Run, bits, check, close, exact, floats, grid_add, lanes_add};
+use phalanx_simd::math::single::{exp, log, rsqrt};
 
 const SIZES: [usize; 2] = [9001, 150_001];
 const COLS: usize = 333;
@@ -104,6 +106,13 @@ pub fn binary_cross_entropy(program: &str) {
             };
             let mean = zip(x).into_iter().map(loss).sum::<f64>() / x.0.len() as f64;
             close(&out[1], &[mean], 1e-5);
+            let step = |s: f32, (p, t): &(f32, f32)| {
+                let miss = (1.0 - t).mul_add(log(1.0 - p).max(-100.0), t * log(*p).max(-100.0));
+                s - miss
+            };
+            let (part, total) = grid_add(&zip(x), step);
+            exact(&out[0], &part);
+            exact(&out[1], &[total / x.0.len() as f32]);
         },
     );
 }
@@ -141,6 +150,17 @@ fn by_row(x: &[f32], f: impl Fn(&[f64]) -> Vec<f64>) -> Vec<f64> {
     wide.chunks(COLS).flat_map(f).collect()
 }
 
+/// Every row through a function of its elements in the program's own arithmetic.
+fn by_row_exactly(x: &[f32], f: impl Fn(&[f32]) -> Vec<f32>) -> Vec<f32> {
+    x.chunks(COLS).flat_map(f).collect()
+}
+
+/// The largest element, and the sum of the exponentials of the distances from it.
+fn exp_sum_exactly(row: &[f32]) -> (f32, f32) {
+    let m = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    (m, lanes_add(row, |s, v| s + exp(v - m)))
+}
+
 fn exp_sum(row: &[f64]) -> (f64, f64) {
     let m = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     (m, row.iter().map(|v| (v - m).exp()).sum())
@@ -163,6 +183,11 @@ pub fn softmax(program: &str) {
                 r.iter().map(|v| (v - m).exp() / s).collect()
             };
             close(&out[0], &by_row(x, row), 1e-6);
+            let row = |r: &[f32]| {
+                let (m, s) = exp_sum_exactly(r);
+                r.iter().map(|v| exp(v - m) / s).collect()
+            };
+            exact(&out[0], &by_row_exactly(x, row));
             for row in floats(&out[0]).chunks(COLS) {
                 assert!((row.iter().map(|v| f64::from(*v)).sum::<f64>() - 1.0).abs() < 1e-5);
             }
@@ -192,6 +217,13 @@ pub fn cross_entropy(program: &str) {
             let loss: Vec<f64> = wide.chunks(COLS).zip(label).map(loss).collect();
             close(&out[0], &loss, 1e-6);
             close(&out[1], &[loss.iter().sum::<f64>() / loss.len() as f64], 1e-5);
+            let loss = |(r, mine): (&[f32], &u32)| {
+                let (m, s) = exp_sum_exactly(r);
+                log(s) - (r[*mine as usize] - m)
+            };
+            let loss: Vec<f32> = x.chunks(COLS).zip(label).map(loss).collect();
+            exact(&out[0], &loss);
+            exact(&out[1], &[lanes_add(&loss, |s, v| s + v) / loss.len() as f32]);
         },
     );
 }
@@ -223,6 +255,13 @@ pub fn layer_norm(program: &str) {
             };
             // An offset of 100 leaves 17 bits of the values after the mean is taken away.
             close(&out[0], &by_row(x, row), 1e-5);
+            let row = |r: &[f32]| {
+                let mean = lanes_add(r, |s, v| s + v) / COLS as f32;
+                let spread = lanes_add(r, |s, v| (v - mean).mul_add(v - mean, s));
+                let scale = rsqrt(spread / COLS as f32 + 1e-5);
+                (0..COLS).map(|i| ((r[i] - mean) * scale).mul_add(w[i], b[i])).collect()
+            };
+            exact(&out[0], &by_row_exactly(x, row));
         },
     );
 }
@@ -246,6 +285,11 @@ pub fn rms_norm(program: &str) {
                 (0..COLS).map(|i| r[i] / (mean + 1e-5).sqrt() * f64::from(w[i])).collect()
             };
             close(&out[0], &by_row(x, row), 2e-6);
+            let row = |r: &[f32]| {
+                let scale = rsqrt(lanes_add(r, |s, v| v.mul_add(*v, s)) / COLS as f32 + 1e-5);
+                (0..COLS).map(|i| r[i] * scale * w[i]).collect()
+            };
+            exact(&out[0], &by_row_exactly(x, row));
         },
     );
 }
