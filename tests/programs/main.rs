@@ -159,3 +159,21 @@ fn the_tests_in_the_files_pass_on_every_device() {
     }
     assert!(wrong.is_empty(), "\n{wrong}");
 }
+
+#[test]
+fn nothing_to_do_is_done() {
+    for device in devices() {
+        let load = |name| device.cpu.load(phalanx_programs::find(name).unwrap().text).unwrap();
+        let empty = device.cpu.zeros::<f32>(0).unwrap();
+        let launch = load("relu").only_kernel().unwrap().launch_declared();
+        launch.arg("x", &empty).arg("y", &empty.clone()).run().unwrap();
+        let launch = load("gemm").only_kernel().unwrap().launch_declared();
+        let launch = launch.arg("a", &empty).arg("b", &empty).arg("c", &device.cpu.zeros::<f32>(0).unwrap());
+        launch.arg("m", 0u32).arg("n", 5u32).arg("k", 0u32).run().unwrap();
+        // The final step of a sum over nothing: no partial sums, total 0.
+        let total = device.cpu.buffer(&[7.0f32]).unwrap();
+        let launch = load("sum").kernel("sum_final").unwrap().launch_declared();
+        launch.arg("part", &empty).arg("total", &total).run().unwrap();
+        assert_eq!(total.read().unwrap(), [0.0], "{}", device.name);
+    }
+}
