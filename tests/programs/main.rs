@@ -166,9 +166,9 @@ fn nothing_to_do_is_done() {
         let load = |name| device.cpu.load(phalanx_programs::find(name).unwrap().text).unwrap();
         let empty = device.cpu.zeros::<f32>(0).unwrap();
         let launch = load("relu").only_kernel().unwrap().launch_declared();
-        launch.arg("x", &empty).arg("y", &empty.clone()).run().unwrap();
+        launch.arg("x", &empty).arg("y", empty.clone()).run().unwrap();
         let launch = load("gemm").only_kernel().unwrap().launch_declared();
-        let launch = launch.arg("a", &empty).arg("b", &empty).arg("c", &device.cpu.zeros::<f32>(0).unwrap());
+        let launch = launch.arg("a", &empty).arg("b", &empty).arg("c", device.cpu.zeros::<f32>(0).unwrap());
         launch.arg("m", 0u32).arg("n", 5u32).arg("k", 0u32).run().unwrap();
         // The final step of a sum over nothing: no partial sums, total 0.
         let total = device.cpu.buffer(&[7.0f32]).unwrap();
