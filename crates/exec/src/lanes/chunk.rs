@@ -243,25 +243,35 @@ impl Chunk {
         unsafe { self.private.as_mut_ptr().cast::<u8>().add(offset).cast() }
     }
 
-    /// Writes a value's bits into all 32 places of a uniform slot of the absolute area.
+    /// Writes a value's bits into all 32 places of a uniform slot of the absolute area (a predicate: true or false everywhere).
     pub(super) fn splat(&mut self, offset: u32, ty: Type, value: u64) {
-        let size = if ty == Type::Pred { 4 } else { ty.bytes() };
-        let value = if ty == Type::Pred { if value != 0 { u64::from(u32::MAX) } else { 0 } } else { value };
-        let start = (offset & !ABSOLUTE) as usize;
-        let count = if ty == Type::Pred { GROUPS } else { 32 };
-        for i in 0..count {
-            self.write_absolute(start + i * size, size, value);
+        match ty {
+            Type::Pred => {
+                let all = if value != 0 { FULL } else { NONE };
+                // SAFETY: `offset` is a predicate slot of the program that this chunk was made for.
+                unsafe { *self.at::<Mask>(offset) = all };
+            }
+            _ => self.write_lanes(offset, ty, 32, |_| value),
         }
     }
 
-    /// Writes the low `size` bytes of a value into the absolute area.
-    pub(super) fn write_absolute(&mut self, at: usize, size: usize, value: u64) {
-        let bytes = value.to_le_bytes();
-        let mut i = 0;
-        while i < size {
-            // Little-endian hosts only: checked at compile time in mod.rs.
-            self.absolute[(at + i) / 64].0[(at + i) % 64] = bytes[i];
-            i += 1;
+    /// Writes the low bits of `value(i)` into the first `n` places of a slot of the absolute area that has as many.
+    #[inline(always)]
+    pub(super) fn write_lanes(&mut self, offset: u32, ty: Type, n: usize, value: impl Fn(usize) -> u64) {
+        // SAFETY: `offset` is a slot of this type with room for `n` values (32 where uniform, LANES where not).
+        unsafe {
+            match ty.bytes() {
+                1 => (0..n).for_each(|i| *self.at::<u8>(offset).add(i) = value(i) as u8),
+                2 => (0..n).for_each(|i| *self.at::<u16>(offset).add(i) = value(i) as u16),
+                4 => {
+                    let to = self.at::<u32>(offset);
+                    (0..n).for_each(|i| *to.add(i) = value(i) as u32);
+                }
+                _ => {
+                    let to = self.at::<u64>(offset);
+                    (0..n).for_each(|i| *to.add(i) = value(i));
+                }
+            }
         }
     }
 

@@ -24,9 +24,9 @@ use crate::trap::{LaneTrap, TrapDetail};
 use crate::view::View;
 use crate::workers::{Grain, run_blocks};
 use chunk::{Chunk, Env, GROUPS, LANES, Stop, lanes_of};
-use decode::{ABSOLUTE, BlockOp, MemOperand, Program, Source};
+use decode::{BlockOp, MemOperand, Program, Source};
 use parking_lot::Mutex;
-use phalanx_isa::{TrapKind, Type};
+use phalanx_isa::{Special, TrapKind, Type};
 use phalanx_simd::tier::Tier;
 use phalanx_verify::Verified;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -92,9 +92,40 @@ struct LanesKernel {
     idle: Mutex<Vec<BlockState>>,
 }
 
+/// How a special register of a block is made.
+#[derive(Clone, Copy)]
+enum BlockPart {
+    /// This value for all lanes.
+    Uniform(u64),
+    /// This value plus the linear lane.
+    Linear(u64),
+    /// This value plus the lane's index along an axis.
+    Axis(u64, usize),
+}
+
+/// The part of a special register that changes from block to block; `None`: nothing does.
+fn block_part(special: Special, launch: &Launch<'_>, block: u64) -> Option<BlockPart> {
+    let axis = |s: Special, axis: usize| {
+        let index = launch.special(s, block, 0);
+        BlockPart::Axis(index * u64::from(launch.block[axis]), axis)
+    };
+    Some(match special {
+        Special::BlockX | Special::BlockY | Special::BlockZ | Special::BlockLinear => {
+            BlockPart::Uniform(launch.special(special, block, 0))
+        }
+        Special::GlobalX => axis(Special::BlockX, 0),
+        Special::GlobalY => axis(Special::BlockY, 1),
+        Special::GlobalZ => axis(Special::BlockZ, 2),
+        Special::GlobalLinear => BlockPart::Linear(block * u64::from(launch.lanes())),
+        _ => return None,
+    })
+}
+
 /// What a worker needs to run blocks.
 struct BlockState {
     lanes: [u32; 3],
+    /// x, y and z of every lane (lanes that do not exist get numbers too: nobody sees them).
+    positions: [Vec<u32>; 3],
     chunks: Vec<Chunk>,
     shared: Vec<u64>,
     /// Whether the launch's constants are in the chunks' absolute areas.
@@ -190,7 +221,14 @@ impl LanesKernel {
                     .collect();
                 let several = chunks.len() > 1 && program.has_block_ops;
                 chunks.iter_mut().for_each(|c| c.track_decisions = several);
-                BlockState { lanes: launch.block, chunks, shared: Vec::new(), ready: false, plain }
+                let [x, y, _] = launch.block;
+                let padded = || 0..(lanes.next_multiple_of(32));
+                let positions = [
+                    padded().map(|l| l % x).collect(),
+                    padded().map(|l| l / x % y).collect(),
+                    padded().map(|l| l / x / y).collect(),
+                ];
+                BlockState { lanes: launch.block, positions, chunks, shared: Vec::new(), ready: false, plain }
             }
         };
         let arrays = launch.kernel().shared.iter().enumerate();
@@ -217,37 +255,39 @@ impl BlockState {
                 }
                 Source::Imm(_) | Source::Param(_) => {}
                 Source::Special(special) => {
-                    let of_block = {
-                        use phalanx_isa::Special as S;
-                        matches!(
-                            special,
-                            S::BlockX
-                                | S::BlockY
-                                | S::BlockZ
-                                | S::BlockLinear
-                                | S::GlobalX
-                                | S::GlobalY
-                                | S::GlobalZ
-                                | S::GlobalLinear
-                        )
-                    };
-                    if !(first_time || of_block) {
-                        continue;
-                    }
-                    for c in &mut self.chunks {
-                        if special.is_uniform() {
-                            c.splat(slot.offset, slot.ty, launch.special(special, block, 0));
-                            continue;
+                    let Some(part) = block_part(special, launch, block) else {
+                        if first_time {
+                            self.fill_fixed(slot, special, launch);
                         }
-                        let size = slot.ty.bytes();
-                        let start = (slot.offset & !ABSOLUTE) as usize;
-                        for i in 0..c.groups * 32 {
-                            // Lanes that do not exist get numbers too: nobody sees them.
-                            let v = launch.special(special, block, c.first_lane + i as u32);
-                            c.write_absolute(start + i * size, size, v);
+                        continue;
+                    };
+                    for c in &mut self.chunks {
+                        let first = u64::from(c.first_lane);
+                        let n = c.groups * 32;
+                        match part {
+                            BlockPart::Uniform(v) => c.splat(slot.offset, slot.ty, v),
+                            BlockPart::Linear(v) => {
+                                c.write_lanes(slot.offset, slot.ty, n, |i| v + first + i as u64)
+                            }
+                            BlockPart::Axis(v, axis) => {
+                                let at = &self.positions[axis][first as usize..];
+                                c.write_lanes(slot.offset, slot.ty, n, |i| v + u64::from(at[i]));
+                            }
                         }
                     }
                 }
+            }
+        }
+    }
+
+    /// A special register that is the same in every block.
+    fn fill_fixed(&mut self, slot: &decode::Slot, special: Special, launch: &Launch<'_>) {
+        for c in &mut self.chunks {
+            if special.is_uniform() {
+                c.splat(slot.offset, slot.ty, launch.special(special, 0, 0));
+            } else {
+                let (first, n) = (c.first_lane, c.groups * 32);
+                c.write_lanes(slot.offset, slot.ty, n, |i| launch.special(special, 0, first + i as u32));
             }
         }
     }
