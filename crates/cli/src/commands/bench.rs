@@ -1,0 +1,124 @@
+//! `bench`: measurements, a row per case.
+//!
+//! Ours and the rival are timed in interleaved pairs, first one then the other and the next time the other way round, so that
+//! what slows the machine slows both. The ratio is the median over the pairs, with a 95 % interval by bootstrap. `timing` does
+//! that; `assemble`, `launch` and `programs` are what can be measured, `cases` and `native` the programs and their rivals.
+
+mod assemble;
+mod cases;
+mod launch;
+mod native;
+mod programs;
+mod timing;
+
+use crate::console::{Console, say};
+use crate::device::Device;
+use crate::machine::Machine;
+use serde_json::json;
+use timing::Interval;
+
+/// Measure, a row per case. The ratio is the rival's time over ours: above 1 is
+/// faster. The limit is the roof measured in the same run.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Example:\n  phalanx bench programs --threads 2 --json > rows.jsonl")]
+pub struct Args {
+    /// What to measure
+    #[arg(value_name = "NAME")]
+    name: Name,
+    /// Where to run
+    #[command(flatten)]
+    device: Device,
+    /// A row per case
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Name {
+    /// From program text to a first result
+    Assemble,
+    /// What a launch costs by itself
+    Launch,
+    /// Programs: against plain Rust, other executors and other numbers of threads
+    Programs,
+}
+
+/// One measured case.
+struct Row {
+    case: String,
+    unit: &'static str,
+    /// In the unit.
+    ours: f64,
+    /// The other side, in the unit.
+    rival: Option<f64>,
+    /// Rival time over our time.
+    ratio: Option<Interval>,
+    /// The roof, in the unit.
+    limit: Option<f64>,
+    /// Whether the answers of both sides, or ours and the known one, agree; `None`: there is nothing to compare.
+    verified: Option<bool>,
+}
+
+/// Where rows go.
+struct Table {
+    console: Console,
+    machine: String,
+    /// Cases whose answers do not agree.
+    wrong: u64,
+}
+
+impl Table {
+    fn add(&mut self, row: &Row) -> anyhow::Result<()> {
+        let Row { case, unit, ours, rival, ratio, limit, verified } = row;
+        let rival_text = rival.map_or(String::new(), figure);
+        let ratio_text = ratio.map_or(String::new(), |r| {
+            format!("{} ({}..{})", figure(r.middle), figure(r.low), figure(r.high))
+        });
+        let agrees = if *verified == Some(false) { "  ANSWERS DIFFER" } else { "" };
+        let line = format!("{case:33} {:>7} {unit:7} {rival_text:>7}  {ratio_text}{agrees}", figure(*ours));
+        self.console.line(line.trim_end())?;
+        if *verified == Some(false) {
+            self.wrong += 1;
+        }
+        let part = |pick: fn(&Interval) -> f64| ratio.as_ref().map(pick);
+        Ok(self.console.row(&json!({
+            "case": case, "unit": unit, "ours": ours, "rival": rival,
+            "ratio": part(|r| r.middle), "ratio_low": part(|r| r.low), "ratio_high": part(|r| r.high),
+            "limit": limit, "limit_fraction": limit.map(|l| ours / l),
+            "verified": verified, "machine": self.machine,
+        }))?)
+    }
+}
+
+/// Three figures.
+fn figure(x: f64) -> String {
+    match x.abs() {
+        a if a >= 100.0 => format!("{x:.0}"),
+        a if a >= 10.0 => format!("{x:.1}"),
+        a if a >= 1.0 => format!("{x:.2}"),
+        _ => format!("{x:.3}"),
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// A launch fails, answers differ, or stdout cannot be written.
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let console = Console::new(args.json);
+    let machine = Machine::detect().short();
+    let cpu = args.device.open()?;
+    if cfg!(debug_assertions) {
+        say!("note: a build without --release; its figures say nothing");
+    }
+    say!("{machine}; executor {}, {}, {} threads", cpu.executor(), args.device.tier(), cpu.threads());
+    console.line(format!("{:33} {:>7} {:7} {:>7}  {}", "case", "ours", "unit", "rival", "ratio (95 %)"))?;
+    let mut table = Table { console, machine, wrong: 0 };
+    match args.name {
+        Name::Assemble => assemble::run(&cpu, &mut table)?,
+        Name::Launch => launch::run(&cpu, &mut table)?,
+        Name::Programs => programs::run(&args.device, &mut table)?,
+    }
+    anyhow::ensure!(table.wrong == 0, "{} cases with answers that differ", table.wrong);
+    Ok(())
+}

@@ -1,0 +1,327 @@
+//! `explain`: the machine as detected, and what was chosen for a program.
+
+use crate::console::{Console, count};
+use crate::device::Device;
+use crate::machine::{Machine, fma_rate, read_bandwidth};
+use crate::source::{Content, Source};
+use anyhow::Context;
+use phalanx::asm::{SourceMap, assemble, disassemble};
+use phalanx::isa::{
+    Effect, Expr, ExprOp, Inst, Kernel as KernelData, Kind, Loc, ParamKind, Place, PlaceItem,
+};
+use phalanx::verify::{AccessPattern, KernelAnalysis, ObjectUse, Scope, collective, writes};
+use phalanx::{Cpu, Kernel, Program};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Show the machine as detected and, for a program, what was chosen: how it is
+/// split, what its memory is used for, and what every line costs.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Example:\n  phalanx explain softmax.phx")]
+pub struct Args {
+    /// Program text or binary module
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Where it would run
+    #[command(flatten)]
+    device: Device,
+    /// A row for the machine and one per kernel
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// The program is rejected, or the file cannot be read.
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let console = Console::new(args.json);
+    let cpu = args.device.open()?;
+    // What is wrong with the file should not wait for the measurement.
+    let program = match &args.file {
+        None => None,
+        Some(path) => {
+            let source = Source::read(path)?;
+            let program = source.load(&cpu, console)?;
+            Some((source, program))
+        }
+    };
+    machine(args, &cpu, console)?;
+    let Some((source, program)) = program else { return Ok(()) };
+    let text = Text::of(&source, &program)?;
+    program.kernels().iter().try_for_each(|k| explain(k, &cpu, &text, console))
+}
+
+fn machine(args: &Args, cpu: &Cpu, console: Console) -> anyhow::Result<()> {
+    let machine = Machine::detect();
+    let tier = args.device.tier();
+    let read = read_bandwidth(machine.cores, Duration::from_millis(120));
+    let fma = fma_rate(Duration::from_millis(60));
+    console.line(format!("cpu      {}, {}", machine.name, count(machine.cores as u64, "core")))?;
+    if !machine.caches.is_empty() {
+        console.line(format!("caches   {}", machine.caches_text()))?;
+    }
+    let best =
+        if tier == machine.best { String::new() } else { format!(" (the machine has {})", machine.best) };
+    console.line(format!("SIMD     {tier}{best}"))?;
+    let (executor, threads) = (cpu.executor(), cpu.threads());
+    console.line(format!("runs on  executor {executor}, {}", count(threads as u64, "thread")))?;
+    let (read, fma) = (read / 1e9, fma / 1e9);
+    console.line(format!("measured read {read:.1} GB/s, f32 {fma:.0} GFLOP/s a core"))?;
+    let mut row = machine.row();
+    row["simd_used"] = json!(tier.name());
+    row["executor"] = json!(executor);
+    row["threads"] = json!(threads);
+    row["read_gb_per_s"] = json!(read);
+    row["f32_gflop_per_s"] = json!(fma);
+    Ok(console.row(&row)?)
+}
+
+/// The text in which a program's instructions are shown: its own, or what the disassembler makes of a binary.
+struct Text {
+    lines: Vec<String>,
+    map: SourceMap,
+}
+
+impl Text {
+    fn of(source: &Source, program: &Program) -> anyhow::Result<Text> {
+        let text = match &source.content {
+            Content::Text(text) => text.clone(),
+            Content::Binary(_) => disassemble(program.module())?,
+        };
+        let assembled =
+            assemble(&source.name, &text).ok().context("the program's text cannot be read again")?;
+        Ok(Text { lines: text.lines().map(str::to_string).collect(), map: assembled.map })
+    }
+
+    /// An instruction as written, from its guard to its end, with single spaces.
+    fn instruction(&self, place: Place, inst: u32) -> String {
+        let at = self.map.span(&Place { item: PlaceItem::Guard(inst), ..place });
+        let line = (at.line as usize).checked_sub(1).and_then(|l| self.lines.get(l));
+        let rest: String =
+            line.map_or(String::new(), |l| l.chars().skip(at.col.saturating_sub(1) as usize).collect());
+        let end = rest.find("//").into_iter().chain(rest.find(';')).min().unwrap_or(rest.len());
+        rest[..end].split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+}
+
+fn explain(kernel: &Kernel, cpu: &Cpu, text: &Text, console: Console) -> anyhow::Result<()> {
+    let data = kernel.data();
+    let analysis = kernel.program().verified().analysis(kernel.index());
+    console.line("")?;
+    console.line(format!("kernel {}", kernel.name()))?;
+    let split = split(data, analysis, cpu.threads());
+    wrapped(console, "split    ", &split)?;
+    let memory = memory(data, analysis);
+    for (i, (name, how)) in memory.iter().enumerate() {
+        let head = if i == 0 { "memory   " } else { "         " };
+        console.line(format!("{head}{name}  {how}"))?;
+    }
+    let order = order(data, analysis);
+    wrapped(console, "order    ", &order)?;
+    console.line(format!("{:>4}  {:45}  cost", "line", "instruction"))?;
+    let mut lines = Vec::new();
+    for (f, func) in data.funcs.iter().enumerate() {
+        if f > 0 {
+            console.line(format!("      func {}", func.name))?;
+        }
+        for (i, inst) in func.code.iter().enumerate() {
+            let place = Place { kernel: kernel.index() as u16, func: f as u16, item: PlaceItem::Func };
+            let shown = text.instruction(place, i as u32);
+            let cost = cost(analysis, f, i as u32, inst);
+            let Loc { line, .. } = inst.loc;
+            console.line(format!("{line:>4}  {:45}  {cost}", cut(&shown, 45)))?;
+            lines.push(json!({"function": func.name, "line": line, "instruction": shown, "cost": cost}));
+        }
+    }
+    let memory: Vec<Value> =
+        memory.into_iter().map(|(name, how)| json!({"name": name, "use": how})).collect();
+    Ok(console.row(&json!({
+        "kernel": kernel.name(), "executor": cpu.executor(), "split": split, "memory": memory,
+        "order_free": analysis.order_free(), "order": order, "lines": lines,
+    }))?)
+}
+
+/// At most so many characters, the last three dots where some are missing.
+fn cut(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_string();
+    }
+    text.chars().take(width - 3).chain("...".chars()).collect()
+}
+
+/// Writes words in lines of at most 80 columns under a head.
+fn wrapped(console: Console, head: &str, text: &str) -> std::io::Result<()> {
+    let mut line = head.to_string();
+    let mut empty = true;
+    for word in text.split(' ') {
+        if !empty && line.chars().count() + 1 + word.chars().count() > 80 {
+            console.line(&line)?;
+            line = " ".repeat(head.len());
+            empty = true;
+        }
+        if !empty {
+            line.push(' ');
+        }
+        line += word;
+        empty = false;
+    }
+    console.line(line)
+}
+
+/// How a launch is divided.
+fn split(kernel: &KernelData, analysis: &KernelAnalysis, threads: usize) -> String {
+    let grid = match &kernel.grid {
+        None => "as launched".to_string(),
+        Some(sizes) => {
+            let used = sizes.iter().rposition(|e| *e != Expr::Const(1)).unwrap_or(0);
+            sizes[..=used].iter().map(|e| expression(kernel, e)).collect::<Vec<_>>().join(", ")
+        }
+    };
+    let block = match kernel.block {
+        None => "blocks as launched".to_string(),
+        Some(b) => format!("blocks of {} lanes", b.iter().map(|n| u64::from(*n)).product::<u64>()),
+    };
+    let threads = count(threads as u64, "thread");
+    let lanes = match collectives(analysis) {
+        true => "lanes in step between collective operations",
+        false => "lanes without waiting for each other",
+    };
+    format!("grid {grid}, {block}; blocks over {threads}, where they are fewer the lanes of a block; {lanes}")
+}
+
+fn collectives(analysis: &KernelAnalysis) -> bool {
+    analysis.funcs.iter().any(|f| f.reaches_block_collective || f.reaches_subgroup_collective)
+}
+
+/// A launch-time size as it is written.
+fn expression(kernel: &KernelData, e: &Expr) -> String {
+    let name = |p: &u16| kernel.params.get(usize::from(*p)).map_or("?", |p| p.name.as_str()).to_string();
+    match e {
+        Expr::Const(n) => n.to_string(),
+        Expr::Param(p) => name(p),
+        Expr::Len(p) => format!("len({})", name(p)),
+        Expr::Bin(op, a, b) => {
+            let inner = |e: &Expr| match (e, op) {
+                (Expr::Bin(ExprOp::Add | ExprOp::Sub, ..), ExprOp::Mul | ExprOp::Div)
+                | (Expr::Bin(ExprOp::Mul | ExprOp::Div, ..), ExprOp::Div) => {
+                    format!("({})", expression(kernel, e))
+                }
+                _ => expression(kernel, e),
+            };
+            let (a, b) = (inner(a), inner(b));
+            match op {
+                ExprOp::Add => format!("{a} + {b}"),
+                ExprOp::Sub => format!("{a} - {b}"),
+                ExprOp::Mul => format!("{a} * {b}"),
+                ExprOp::Div => format!("{a} / {b}"),
+                ExprOp::CeilDiv => format!("ceil({a}, {b})"),
+                ExprOp::Min => format!("min({a}, {b})"),
+                ExprOp::Max => format!("max({a}, {b})"),
+            }
+        }
+    }
+}
+
+/// Buffers and arrays with what is done to them.
+fn memory(kernel: &KernelData, analysis: &KernelAnalysis) -> Vec<(String, String)> {
+    let how = |u: &ObjectUse| {
+        let mut text = match (u.read, u.written, u.atomic) {
+            (_, _, true) => "atomic",
+            (true, true, _) => "read and written",
+            (false, true, _) => "written",
+            (true, false, _) => "read only",
+            (false, false, _) => "not used",
+        }
+        .to_string();
+        if u.native {
+            text += ", by a native operation";
+        }
+        text
+    };
+    let params = kernel.params.iter().zip(&analysis.params).filter_map(|(p, u)| match &p.kind {
+        ParamKind::Scalar(_) => None,
+        ParamKind::Buffer { elem, count: None, .. } => {
+            Some((p.name.clone(), format!("{elem}[], {}", how(u))))
+        }
+        ParamKind::Buffer { elem, count: Some(n), .. } => {
+            Some((p.name.clone(), format!("{elem}[][{n}], {}", how(u))))
+        }
+        ParamKind::Packed { .. } => Some((p.name.clone(), "packed weights, read only".into())),
+    });
+    let array = |what: &'static str| {
+        move |(a, u): (&phalanx::isa::Array, &ObjectUse)| {
+            let len = a.len.map_or("as launched".to_string(), |n| n.to_string());
+            (a.name.clone(), format!("{}[{len}], {what}, {}", a.elem, how(u)))
+        }
+    };
+    let shared = kernel.shared.iter().zip(&analysis.shared).map(array("shared by a block"));
+    let private = kernel.private.iter().zip(&analysis.private).map(array("private to a lane"));
+    params.chain(shared).chain(private).collect()
+}
+
+/// Whether the result depends on the order of blocks and lanes.
+fn order(kernel: &KernelData, analysis: &KernelAnalysis) -> String {
+    let Some(first) = analysis.order.first() else {
+        return "order-free: the same bits on any number of threads, provided that no lanes race".into();
+    };
+    let inst = kernel.funcs.get(first.func).and_then(|f| f.code.get(first.inst as usize));
+    let (line, name) = inst.map_or((0, String::new()), |i| (i.loc.line, i.mnemonic().to_string()));
+    let more = match analysis.order.len() {
+        1 => String::new(),
+        n => format!(" (and {} more)", count(n as u64 - 1, "place")),
+    };
+    format!("not order-free: line {line}, `{name}` {}{more}", first.why)
+}
+
+/// What an instruction costs, in words.
+fn cost(analysis: &KernelAnalysis, func: usize, at: u32, inst: &Inst) -> String {
+    let known = &analysis.funcs[func];
+    let info = inst.op.info();
+    if !known.cfg.reachable(known.cfg.block_of(at)) {
+        return "never reached".into();
+    }
+    if info.kind == Kind::Native {
+        return "native, once a block".into();
+    }
+    match collective(inst) {
+        Some(Scope::Block) => return "collective over the block".into(),
+        Some(Scope::Subgroup) => return "collective over subgroups".into(),
+        None => {}
+    }
+    if info.has(Effect::Exit) && inst.guard.is_none() {
+        return "end".into();
+    }
+    if info.has(Effect::Branch) || info.has(Effect::Exit) || info.has(Effect::Return) {
+        return if known.divergent_branch(at) { "divergent branch" } else { "uniform branch, once a block" }
+            .into();
+    }
+    if let Some(pattern) = known.pattern(at) {
+        let store = info.has(Effect::MemWrite);
+        let how = match pattern {
+            AccessPattern::Uniform if info.has(Effect::MemAtomic) => "one element for all lanes".to_string(),
+            AccessPattern::Uniform if store => "one element for all lanes".to_string(),
+            AccessPattern::Uniform => "uniform, once a block".to_string(),
+            AccessPattern::Contiguous => "contiguous".to_string(),
+            AccessPattern::Strided(n) => format!("strided {n}"),
+            AccessPattern::Varying if store => "scatter".to_string(),
+            AccessPattern::Varying => "gather".to_string(),
+        };
+        return if info.has(Effect::MemAtomic) { format!("atomic, {how}") } else { how };
+    }
+    if info.has(Effect::Call) {
+        return "call".into();
+    }
+    let written = writes(inst);
+    let regs = (0..=u8::MAX).filter(|r| written.contains(phalanx::verify::Var::Reg(*r)));
+    let preds = (0..16u8).filter(|p| written.contains(phalanx::verify::Var::Pred(*p)));
+    let uniform =
+        regs.map(|r| analysis.uniform_reg(func, r)).chain(preds.map(|p| analysis.uniform_pred(func, p)));
+    let all: Vec<bool> = uniform.collect();
+    if !all.is_empty() && all.iter().all(|u| *u) {
+        "uniform, once a block".into()
+    } else {
+        "every lane".into()
+    }
+}

@@ -1,0 +1,241 @@
+//! `run`: launch a kernel of a program file.
+
+use crate::console::{Console, count, duration, say};
+use crate::device::Device;
+use crate::failure::{launch as refused, usage};
+use crate::interrupt;
+use crate::source::Source;
+use crate::trace::Recorder;
+use crate::values::{Bound, Named, Sizes, Values};
+use anyhow::Context;
+use phalanx::data::{self, Data};
+use phalanx::isa::Type;
+use phalanx::{Kernel, LaunchShape, Program};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// How many values `--print` shows.
+const SHOWN: usize = 16;
+
+/// Launch a kernel. It may declare its block size, and its grid in terms of its
+/// parameters; what it does not declare is given here.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  phalanx run softmax.phx --arg x=random:f32:4x256:1 --arg y=zeros:f32:4x256 \\
+      --arg cols=256 --print y
+  phalanx run axpy.phx --arg x=x.npy --arg y=y.npy --arg a=0.5 --out y=sum.npy
+
+VALUE of --arg is a number, FILE.npy, zeros:DTYPE:SHAPE, uninit:DTYPE:SHAPE or
+random:DTYPE:SHAPE:SEED, SHAPE as 4x8. Random floats are in -1..1, integers in
+0..=100. bf16 in .npy is uint16. Packed weights are an int8 array of -1, 0 and 1.
+An array of n buffers takes n --arg options of one name; NAME[0] names one of
+them in --out and --print.")]
+pub struct Args {
+    /// Program text or binary module
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Which kernel, where the file holds several
+    #[arg(long, value_name = "NAME")]
+    kernel: Option<String>,
+    /// Blocks
+    #[arg(long, value_name = "X[,Y[,Z]]")]
+    grid: Option<Sizes>,
+    /// Lanes of a block
+    #[arg(long, value_name = "X[,Y[,Z]]")]
+    block: Option<Sizes>,
+    /// Elements of the shared array that the launch sizes
+    #[arg(long, value_name = "N")]
+    shared: Option<u64>,
+    /// A parameter's value (repeatable)
+    #[arg(long = "arg", value_name = "NAME=VALUE")]
+    args: Vec<Named>,
+    /// Write a buffer afterwards (repeatable)
+    #[arg(long, value_name = "NAME=FILE.npy")]
+    out: Vec<Named>,
+    /// Show a buffer's first values afterwards (repeatable)
+    #[arg(long, value_name = "NAME")]
+    print: Vec<String>,
+    /// Where to run
+    #[command(flatten)]
+    device: Device,
+    /// Instructions that each lane may execute
+    #[arg(long, value_name = "N")]
+    fuel: Option<u64>,
+    /// One thread, blocks and lanes in ascending order
+    #[arg(long)]
+    deterministic: bool,
+    /// Write a timeline that Perfetto opens
+    #[arg(long, value_name = "FILE.json")]
+    trace: Option<PathBuf>,
+    /// Show times and how the launch was split
+    #[arg(long)]
+    stats: bool,
+    /// Class of all lanes, below 96
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..96))]
+    class: Option<u32>,
+    /// Launch phase, below 768
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..768))]
+    phase: Option<u32>,
+    /// Rows for programs: the launch, what was asked to be shown, or the trap
+    #[arg(long)]
+    json: bool,
+}
+
+/// Names of stages with when they began and ended.
+struct Stages {
+    recorder: std::sync::Arc<Recorder>,
+    times: Vec<(&'static str, std::time::Duration)>,
+}
+
+impl Stages {
+    fn run<T>(&mut self, name: &'static str, work: impl FnOnce() -> T) -> T {
+        let from = Instant::now();
+        let result = work();
+        self.times.push((name, from.elapsed()));
+        self.recorder.add(name, from);
+        result
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// The program or a file is rejected, the launch is refused, or a lane traps.
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let console = Console::new(args.json);
+    let recorder = Recorder::start();
+    let cpu = args.device.open_with(args.trace.is_some().then_some(&recorder))?;
+    let mut stages = Stages { recorder, times: Vec::new() };
+    let source = stages.run("read", || Source::read(&args.file))?;
+    let program = stages.run("assemble and verify", || source.load(&cpu, console))?;
+    let kernel = choose(&program, args.kernel.as_deref())?;
+    let values = stages.run("arguments", || Values::make(&cpu, kernel.data(), &args.args))?;
+    // Before the launch, so that a wrong name costs nothing.
+    let find = |name: &str| values.find(name);
+    let outs: Vec<(&Named, &Bound)> =
+        args.out.iter().map(|o| Ok((o, find(&o.name)?))).collect::<anyhow::Result<_>>()?;
+    let prints: Vec<(&String, &Bound)> =
+        args.print.iter().map(|p| Ok((p, find(p)?))).collect::<anyhow::Result<_>>()?;
+
+    stages.run("prepare", || kernel.prepare()).map_err(refused)?;
+    let shape = LaunchShape {
+        grid: args.grid.map(|s| s.0),
+        block: args.block.map(|s| s.0),
+        shared_len: args.shared.unwrap_or(0),
+    };
+    let mut launcher = kernel.launch_shape(shape).phase(args.phase.unwrap_or(0)).cancel(interrupt::token());
+    for (name, value) in &values.args {
+        launcher = launcher.arg(name, value.clone());
+    }
+    launcher = args.fuel.into_iter().fold(launcher, |l, n| l.fuel(n));
+    launcher = args.class.into_iter().fold(launcher, |l, n| l.class(n));
+    if args.deterministic {
+        launcher = launcher.deterministic();
+    }
+    let launch = stages.run("bind", || launcher.bind()).map_err(|e| hint(refused(e)))?;
+    let config = launch.config();
+    let result = stages.run("launch", || interrupt::cancellable(|| launch.run()));
+    let launch_time = stages.times.last().map_or_else(Default::default, |(_, t)| *t);
+    let failed = result.err().map(|e| source.failed(&program, e, console));
+
+    if failed.is_none() {
+        // After a trap what was written is unspecified and goes nowhere.
+        stages.run("results", || -> anyhow::Result<()> {
+            for (Named { name, value }, bound) in &outs {
+                data::write_npy(value, bound.read()?).with_context(|| format!("--out {name}={value}"))?;
+            }
+            prints.iter().try_for_each(|(name, bound)| show(name, &bound.read()?, console))
+        })?;
+    }
+    if let Some(path) = &args.trace {
+        let document = stages.recorder.document().to_string();
+        std::fs::write(path, document).with_context(|| format!("cannot write `{}`", path.display()))?;
+    }
+    let blocks: u64 = config.grid.iter().map(|n| u64::from(*n)).product();
+    let lanes: u64 = config.block.iter().map(|n| u64::from(*n)).product();
+    if args.stats {
+        for (name, time) in &stages.times {
+            say!("{name:20} {:>10}", duration(*time));
+        }
+        let threads = if args.deterministic { 1 } else { cpu.threads() };
+        say!("{:20} {:>10}   {:?}", "blocks", blocks, config.grid);
+        say!("{:20} {:>10}   {:?}", "lanes of a block", lanes, config.block);
+        say!("{:20} {:>10}", "threads at most", threads);
+        say!("{:20} {:>10}   SIMD level {}", "executor", cpu.executor(), args.device.tier());
+    }
+    if let Some(e) = failed {
+        return Err(e);
+    }
+    let (name, time) = (kernel.name(), duration(launch_time));
+    say!("{name}: {} of {} in {time}", count(blocks, "block"), count(lanes, "lane"));
+    let row = json!({
+        "kernel": name, "blocks": blocks, "lanes": lanes, "launch_us": launch_time.as_nanos() as f64 / 1e3,
+    });
+    Ok(console.row(&row)?)
+}
+
+fn choose(program: &Program, name: Option<&str>) -> anyhow::Result<Kernel> {
+    match name {
+        Some(name) => program.kernel(name).map_err(refused),
+        None => program.only_kernel().map_err(|_| {
+            let all: Vec<&str> = program.module().kernels.iter().map(|k| k.name.as_str()).collect();
+            if all.is_empty() {
+                return anyhow::anyhow!("the file holds no kernel");
+            }
+            usage(format!(
+                "the file holds several kernels: choose with --kernel; there are: {}",
+                all.join(", ")
+            ))
+        }),
+    }
+}
+
+/// Adds which option gives what a launch lacks.
+fn hint(e: anyhow::Error) -> anyhow::Error {
+    let text = e.to_string();
+    let option = ["no block size", "no grid", "has no value"].iter().position(|what| text.contains(what));
+    match option {
+        Some(0) => usage(format!("{text} (--block X[,Y[,Z]])")),
+        Some(1) => usage(format!("{text} (--grid X[,Y[,Z]])")),
+        Some(_) => usage(format!("{text}: give it with --arg NAME=VALUE")),
+        None => e,
+    }
+}
+
+/// Shows the first values of an array.
+fn show(name: &str, array: &Data, console: Console) -> anyhow::Result<()> {
+    let Data { elem, shape, bytes } = array;
+    let first: Vec<u64> = data::elements(*elem, bytes).take(SHOWN).collect();
+    let total = bytes.len() / elem.bytes();
+    let sizes: Vec<String> = shape.iter().map(usize::to_string).collect();
+    console.line(format!("{name}: {elem}[{}]", sizes.join("x")))?;
+    let mut line = String::from(" ");
+    for bits in &first {
+        let text = data::format_number(*elem, *bits);
+        if line.len() + text.len() + 1 > 78 {
+            console.line(&line)?;
+            line = String::from(" ");
+        }
+        line += &format!(" {text}");
+    }
+    if total > first.len() {
+        line += " ...";
+    }
+    console.line(&line)?;
+    let values: Vec<Value> = first.iter().map(|bits| number(*elem, *bits)).collect();
+    console.row(&json!({"name": name, "dtype": elem.to_string(), "shape": shape, "values": values}))?;
+    Ok(())
+}
+
+/// A number as JSON; what JSON has no number for, as text.
+fn number(ty: Type, bits: u64) -> Value {
+    let text = data::format_number(ty, bits);
+    let exact = text.parse::<i64>().map(Value::from).or_else(|_| text.parse::<u64>().map(Value::from));
+    exact.unwrap_or_else(|_| {
+        // From the shortest text, so that 0.1 stays 0.1 and does not grow the digits of a wider type.
+        let finite = text.parse().ok().and_then(serde_json::Number::from_f64);
+        finite.map_or(Value::String(text), Value::Number)
+    })
+}

@@ -1,0 +1,108 @@
+//! Program files, text or binary, and what is said when they are wrong.
+
+use crate::console::{Console, say};
+use crate::failure::Told;
+use anyhow::Context;
+use phalanx::exec::Trap;
+use phalanx::isa::{MAGIC, Span};
+use phalanx::{Cpu, LaunchError, Program};
+use serde_json::json;
+use std::path::Path;
+
+/// A program file as read.
+pub struct Source {
+    /// The path as given, for messages.
+    pub name: String,
+    /// What it holds.
+    pub content: Content,
+}
+
+/// What a program file holds.
+pub enum Content {
+    /// Program text.
+    Text(String),
+    /// A binary module.
+    Binary(Vec<u8>),
+}
+
+impl Source {
+    /// Reads a file: binary where it begins as modules do or is called `.phxb`, else text.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or is neither.
+    pub fn read(path: &Path) -> anyhow::Result<Source> {
+        let name = path.display().to_string();
+        let bytes = std::fs::read(path).with_context(|| format!("cannot read `{name}`"))?;
+        let named_binary = path.extension().is_some_and(|e| e == "phxb");
+        if bytes.starts_with(MAGIC.as_ref()) || named_binary {
+            return Ok(Source { name, content: Content::Binary(bytes) });
+        }
+        match String::from_utf8(bytes) {
+            Ok(text) => Ok(Source { name, content: Content::Text(text) }),
+            Err(_) => anyhow::bail!("`{name}` is neither program text (UTF-8) nor a Phalanx module"),
+        }
+    }
+
+    /// The text; empty for binaries.
+    pub fn text(&self) -> &str {
+        match &self.content {
+            Content::Text(t) => t,
+            Content::Binary(_) => "",
+        }
+    }
+
+    /// Loads the program; what is wrong with it is said, and written as rows.
+    ///
+    /// # Errors
+    /// The program was rejected, which has been said.
+    pub fn load(&self, cpu: &Cpu, console: Console) -> anyhow::Result<Program> {
+        let loaded = match &self.content {
+            Content::Text(text) => cpu.load_named(&self.name, text),
+            Content::Binary(bytes) => cpu.load_binary(bytes),
+        };
+        match loaded {
+            Ok(program) => Ok(program),
+            Err(e) => {
+                console.diagnostics(e.diagnostics(), &self.name, self.text())?;
+                Err(Told.into())
+            }
+        }
+    }
+
+    /// Says where and why a launch trapped, and writes the row.
+    ///
+    /// # Errors
+    /// Always: [`Told`], or stdout cannot be written.
+    pub fn trapped(&self, program: &Program, trap: &Trap, console: Console) -> anyhow::Error {
+        let mut d = program.trap_diagnostic(trap);
+        if d.span.line == 0 {
+            d.span = Span { line: trap.loc.line, col: trap.loc.col, len: 1 };
+        }
+        // A binary names the file that it was assembled from; its text may be elsewhere by now.
+        let file = if trap.file.is_empty() { &self.name } else { &trap.file };
+        say!("{}", phalanx::asm::render(&d, file, self.text(), crate::console::colour()));
+        let [x, y, z] = trap.block;
+        say!("  in kernel `{}`, block ({x}, {y}, {z}), lane {}", trap.kernel, trap.lane_trap.lane);
+        let row = json!({
+            "kind": trap.lane_trap.kind.name(),
+            "message": trap.message(),
+            "file": file,
+            "line": d.span.line,
+            "column": d.span.col,
+            "block": trap.lane_trap.block,
+            "lane": trap.lane_trap.lane,
+        });
+        console.row(&row).map_or_else(Into::into, |()| Told.into())
+    }
+
+    /// What to say of a launch that failed.
+    pub fn failed(&self, program: &Program, e: LaunchError, console: Console) -> anyhow::Error {
+        if e.is_cancelled() {
+            return anyhow::anyhow!("interrupted: the launch was cancelled");
+        }
+        match e.trap() {
+            Some(trap) => self.trapped(program, trap, console),
+            None => crate::failure::launch(e),
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! The command as a user meets it: statuses, messages, rows, files.
+
+mod demo;
+mod programs;
+mod run;
+mod support;
+mod usage;
