@@ -16,6 +16,8 @@ pub struct View<'a> {
     len: u64,
     elem: Type,
     writable: bool,
+    /// One thread at a time uses the memory (see [`View::for_one_thread`]).
+    alone: bool,
     _life: PhantomData<&'a [u8]>,
 }
 
@@ -76,7 +78,7 @@ impl<'a> View<'a> {
     /// memory during `'a` goes through views of the same element size; without, nobody writes it during `'a`.
     pub(crate) unsafe fn new(ptr: *mut u8, len: u64, elem: Type, writable: bool) -> View<'a> {
         debug_assert!((ptr as usize).is_multiple_of(elem.bytes().max(1)));
-        View { ptr, len, elem, writable, _life: PhantomData }
+        View { ptr, len, elem, writable, alone: false, _life: PhantomData }
     }
 
     /// A view of a host slice that a test or a block owns for `'a`, writable.
@@ -84,6 +86,13 @@ impl<'a> View<'a> {
         assert!(len * elem.bytes() as u64 <= words.len() as u64 * 8, "the slice is too short");
         // SAFETY: aligned to 8, long enough (asserted), exclusively borrowed for 'a, reached only through this view and copies.
         unsafe { View::new(words.as_mut_ptr().cast(), len, elem, true) }
+    }
+
+    /// The same view for memory that only one thread uses while the view and its copies live, as a block's shared arrays when
+    /// the block runs on one thread: atomic updates need no locked instruction then. (Were that wrong, updates could be lost,
+    /// never torn.)
+    pub(crate) fn for_one_thread(self) -> View<'a> {
+        View { alone: true, ..self }
     }
 
     /// Number of elements.
@@ -193,6 +202,50 @@ impl<'a> View<'a> {
         }
     }
 
+    /// Loads the elements at 32 places. False, and nothing loaded: one of them is outside.
+    #[inline(always)]
+    pub(crate) fn gather<T: Elem>(&self, places: &[u64; 32], out: &mut [T; 32]) -> bool {
+        if !places.iter().all(|p| *p < self.len) || size_of::<T>() != self.elem.bytes() {
+            return false;
+        }
+        for (o, p) in out.iter_mut().zip(places) {
+            let (at, r) = (*p as usize, Ordering::Relaxed);
+            // SAFETY: in range and of the element's size (checked above); the invariant gives validity, alignment and atomic
+            // access by all others.
+            *o = T::from_bits(unsafe {
+                match size_of::<T>() {
+                    1 => AtomicU8::from_ptr(self.ptr.add(at)).load(r).into(),
+                    2 => AtomicU16::from_ptr(self.ptr.cast::<u16>().add(at)).load(r).into(),
+                    4 => AtomicU32::from_ptr(self.ptr.cast::<u32>().add(at)).load(r).into(),
+                    _ => AtomicU64::from_ptr(self.ptr.cast::<u64>().add(at)).load(r),
+                }
+            });
+        }
+        true
+    }
+
+    /// Stores the elements at 32 places, ascending. False, and nothing stored: one of them is outside, or the view is read only.
+    #[inline(always)]
+    pub(crate) fn scatter<T: Elem>(&self, places: &[u64; 32], values: &[T; 32]) -> bool {
+        if !places.iter().all(|p| *p < self.len) || size_of::<T>() != self.elem.bytes() || !self.writable {
+            return false;
+        }
+        for (v, p) in values.iter().zip(places) {
+            let (at, bits, r) = (*p as usize, v.to_bits(), Ordering::Relaxed);
+            // SAFETY: in range, writable and of the element's size (checked above); the invariant gives validity, alignment and
+            // atomic access by all others.
+            unsafe {
+                match size_of::<T>() {
+                    1 => AtomicU8::from_ptr(self.ptr.add(at)).store(bits as u8, r),
+                    2 => AtomicU16::from_ptr(self.ptr.cast::<u16>().add(at)).store(bits as u16, r),
+                    4 => AtomicU32::from_ptr(self.ptr.cast::<u32>().add(at)).store(bits as u32, r),
+                    _ => AtomicU64::from_ptr(self.ptr.cast::<u64>().add(at)).store(bits, r),
+                }
+            }
+        }
+        true
+    }
+
     /// Stores 32 consecutive elements from `first`, one relaxed atomic store each. The caller has checked that
     /// `first + 32 <= len`, that the view is writable and that `T` has the element's size.
     #[inline(always)]
@@ -224,6 +277,11 @@ impl<'a> View<'a> {
     pub fn atomic(&self, i: u64, op: Atomic, operand: u64, order: Order) -> Option<u64> {
         if i >= self.len || !self.writable {
             return None;
+        }
+        if self.alone {
+            let before = self.load(i)?;
+            self.store(i, updated(self.elem, op, before, operand)?)?;
+            return Some(before);
         }
         let o = ordering(order);
         let at = i as usize;
@@ -317,6 +375,44 @@ impl<'a> View<'a> {
             }
         }
     }
+}
+
+/// What an atomic update leaves in an element. `None`: the element type has no such operation.
+fn updated(elem: Type, op: Atomic, before: u64, operand: u64) -> Option<u64> {
+    let (a, b) = (before, operand);
+    let signed = |v: u64| if elem == Type::I32 { i64::from(v as u32 as i32) } else { v as i64 };
+    Some(match (elem, op) {
+        (Type::F32, Atomic::Add) => {
+            canonical_f32(f32::from_bits(a as u32) + f32::from_bits(b as u32)).to_bits().into()
+        }
+        (Type::F64, Atomic::Add) => canonical_f64(f64::from_bits(a) + f64::from_bits(b)).to_bits(),
+        (Type::I32 | Type::U32 | Type::I64 | Type::U64, _) => match op {
+            // Stores take the low bits, so sums wrap in the element's width.
+            Atomic::Add => a.wrapping_add(b),
+            Atomic::Sub => a.wrapping_sub(b),
+            Atomic::And => a & b,
+            Atomic::Or => a | b,
+            Atomic::Xor => a ^ b,
+            Atomic::Exch => b,
+            Atomic::Min if matches!(elem, Type::I32 | Type::I64) => {
+                if signed(a) < signed(b) {
+                    a
+                } else {
+                    b
+                }
+            }
+            Atomic::Max if matches!(elem, Type::I32 | Type::I64) => {
+                if signed(a) > signed(b) {
+                    a
+                } else {
+                    b
+                }
+            }
+            Atomic::Min => a.min(b),
+            Atomic::Max => a.max(b),
+        },
+        _ => return None,
+    })
 }
 
 /// The value with the one NaN pattern of its type.

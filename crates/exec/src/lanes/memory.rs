@@ -102,6 +102,17 @@ pub(super) unsafe fn exact<I: Index>(index: *const u8, i: usize) -> i128 {
     unsafe { (*index.cast::<[I; 32]>())[i].exact() }
 }
 
+/// Gives inactive lanes the place of an active one, so that all 32 can be loaded.
+#[inline(always)]
+fn park_inactive(places: &mut [u64; 32], active: u32) {
+    if active != u32::MAX {
+        let any = places[active.trailing_zeros() as usize % 32];
+        for (i, p) in places.iter_mut().enumerate() {
+            *p = if active >> i & 1 != 0 { *p } else { any };
+        }
+    }
+}
+
 /// The view that an operand names; a trap detail where an index into an array of buffers is outside.
 #[inline(always)]
 fn view<'e>(x: &mut Chunk, env: &Env<'e>, mem: &MemRef) -> Result<View<'e>, TrapDetail> {
@@ -203,6 +214,12 @@ pub(super) unsafe fn load<T: Value + Elem>(x: &mut Chunk, op: &DOp, env: &Env<'_
             }
             let mut place = [0; 32];
             (mem.index.places)(index, mem.disp, &mut place);
+            park_inactive(&mut place, w);
+            let mut r = [T::default(); 32];
+            if v.gather(&place, &mut r) {
+                put(d.add(g), &r, w, x.born[g]);
+                continue;
+            }
             let d = &mut *d.add(g);
             for i in bits(w) {
                 match v.load(place[i as usize]) {
@@ -251,6 +268,9 @@ pub(super) unsafe fn store<T: Value>(x: &mut Chunk, op: &DOp, env: &Env<'_>, m: 
             }
             let mut place = [0; 32];
             (mem.index.places)(index, mem.disp, &mut place);
+            if w == u32::MAX && !op.uniform && v.scatter(&place, &raw) {
+                continue;
+            }
             // Lanes of one index in ascending order: the highest lane's value stays.
             let w = if op.uniform { 1 } else { w };
             for i in bits(w) {

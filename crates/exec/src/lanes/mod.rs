@@ -314,7 +314,8 @@ impl BlockState {
                 at += (len * a.elem.bytes() as u64).div_ceil(64) as usize * 8;
                 // SAFETY: `shared` was sized for all arrays in `state`, each starting at a multiple of 8 words of a word-aligned
                 // allocation; it is not touched otherwise until the block has run, and arrays do not overlap.
-                unsafe { View::new(base.add(first).cast(), len, a.elem, true) }
+                let view = unsafe { View::new(base.add(first).cast(), len, a.elem, true) };
+                if threads == 1 { view.for_one_thread() } else { view }
             })
             .collect();
         let env = Env { launch, program, shared: &shared, block };
