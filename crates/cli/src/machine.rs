@@ -113,6 +113,24 @@ fn shortest(budget: Duration, mut work: impl FnMut()) -> f64 {
     best
 }
 
+/// Work for [`natively`]. A closure that is called by value goes through a shim, which the compiler does not always inline, and
+/// what is not inlined is compiled for the least machine.
+struct Work<F>(F);
+
+impl<R, F: FnMut() -> R> pulp::NullaryFnOnce for Work<F> {
+    type Output = R;
+    #[inline(always)]
+    fn call(mut self) -> R {
+        (self.0)()
+    }
+}
+
+/// Runs a closure that is `#[inline(always)]` as compiled for the best SIMD level of the machine.
+#[inline(always)]
+pub fn natively<R>(work: impl FnMut() -> R) -> R {
+    pulp::Arch::new().dispatch(Work(work))
+}
+
 /// Independent sums of a run of numbers, so that neither latency nor order holds the loads back.
 #[inline(always)]
 fn sum_lines(data: &[u64]) -> u64 {
@@ -130,18 +148,19 @@ pub fn read_bandwidth(threads: usize, budget: Duration) -> f64 {
     let words = 12 << 20;
     // Ones, not zeros: pages that were never written may all be the same one.
     let data = vec![1u64; words];
-    let arch = pulp::Arch::new();
-    let pass = || {
-        std::thread::scope(|s| {
-            for part in data.chunks(words.div_ceil(threads.max(1))) {
-                s.spawn(move || {
-                    black_box(arch.dispatch(
-                        #[inline(always)]
-                        || sum_lines(black_box(part)),
-                    ))
-                });
+    let read = |part: &[u64]| {
+        black_box(natively(
+            #[inline(always)]
+            || sum_lines(black_box(part)),
+        ));
+    };
+    let pass = || match threads {
+        0 | 1 => read(&data),
+        n => std::thread::scope(|s| {
+            for part in data.chunks(words.div_ceil(n)) {
+                s.spawn(move || read(part));
             }
-        });
+        }),
     };
     (words * 8) as f64 / shortest(budget, pass)
 }
@@ -160,12 +179,11 @@ fn fma_rounds<const N: usize>(acc: &mut [f32; N], rounds: usize, a: f32, b: f32)
 
 /// f32 operations a second of one thread with `N` chains.
 fn fma_rate_of<const N: usize>(budget: Duration) -> f64 {
-    let arch = pulp::Arch::new();
     let rounds = 20_000;
     let (a, b) = (black_box(0.999f32), black_box(0.001f32));
     let mut acc = [1f32; N];
     let seconds = shortest(budget, || {
-        arch.dispatch(
+        natively(
             #[inline(always)]
             || fma_rounds(&mut acc, rounds, a, b),
         );

@@ -1,11 +1,11 @@
 //! The rivals: what a careful programmer writes in plain Rust, on one thread, compiled for the machine's SIMD level and left to
 //! the compiler to vectorise. Operations and their order are those of the programs where that costs the rival nothing.
 
-use pulp::Arch;
+use crate::machine::natively;
 
 /// `y = a * x + y`.
 pub fn axpy(a: f32, x: &[f32], y: &mut [f32]) {
-    Arch::new().dispatch(
+    natively(
         #[inline(always)]
         || {
             for (y, x) in y.iter_mut().zip(x) {
@@ -17,7 +17,7 @@ pub fn axpy(a: f32, x: &[f32], y: &mut [f32]) {
 
 /// The sum, in 64 partial sums: one chain would be as slow as the latency of an addition.
 pub fn sum(x: &[f32]) -> f32 {
-    Arch::new().dispatch(
+    natively(
         #[inline(always)]
         || {
             let mut parts = [0f32; 64];
@@ -34,7 +34,7 @@ pub fn sum(x: &[f32]) -> f32 {
 
 /// Softmax of every row.
 pub fn softmax(x: &[f32], y: &mut [f32], cols: usize) {
-    Arch::new().dispatch(
+    natively(
         #[inline(always)]
         || {
             for (x, y) in x.chunks_exact(cols).zip(y.chunks_exact_mut(cols)) {
@@ -52,7 +52,7 @@ pub fn softmax(x: &[f32], y: &mut [f32], cols: usize) {
 
 /// `c = a * b` of n x n matrices, row by row, so that the inner loop runs along rows of b and c.
 pub fn matmul(a: &[f32], b: &[f32], c: &mut [f32], n: usize) {
-    Arch::new().dispatch(
+    natively(
         #[inline(always)]
         || {
             for (a, c) in a.chunks_exact(n).zip(c.chunks_exact_mut(n)) {
@@ -106,7 +106,7 @@ pub struct View {
 pub fn mandelbrot(view: View, steps: &mut [u32]) {
     const TOGETHER: usize = 16;
     let View { width, left, top, pitch, limit } = view;
-    Arch::new().dispatch(
+    natively(
         #[inline(always)]
         || {
             for (y, row) in steps.chunks_exact_mut(width).enumerate() {
@@ -142,32 +142,32 @@ pub fn mandelbrot(view: View, steps: &mut [u32]) {
 /// One step of bodies of x, y, z and mass; see `programs/nbody.phx`.
 pub fn nbody(body: &[[f32; 4]], speed: &mut [[f32; 4]], next: &mut [[f32; 4]], dt: f32, eps2: f32) {
     const TOGETHER: usize = 16;
-    Arch::new().dispatch(
+    natively(
         #[inline(always)]
         || {
             for first in (0..body.len()).step_by(TOGETHER) {
-                let own = &body[first..first + TOGETHER];
-                let p: [[f32; TOGETHER]; 3] = std::array::from_fn(|c| std::array::from_fn(|i| own[i][c]));
-                let mut a = [[0f32; TOGETHER]; 3];
-                for other in body {
+                let (mut px, mut py, mut pz) = ([0f32; TOGETHER], [0f32; TOGETHER], [0f32; TOGETHER]);
+                for (i, own) in body[first..first + TOGETHER].iter().enumerate() {
+                    [px[i], py[i], pz[i], _] = *own;
+                }
+                let (mut ax, mut ay, mut az) = ([0f32; TOGETHER], [0f32; TOGETHER], [0f32; TOGETHER]);
+                for &[x, y, z, mass] in body {
                     for i in 0..TOGETHER {
-                        let d: [f32; 3] = std::array::from_fn(|c| other[c] - p[c][i]);
-                        let r2 = d[0].mul_add(d[0], eps2);
-                        let r2 = d[1].mul_add(d[1], r2);
-                        let r2 = d[2].mul_add(d[2], r2);
-                        let s = other[3] / (r2 * r2.sqrt());
-                        for c in 0..3 {
-                            a[c][i] = s.mul_add(d[c], a[c][i]);
-                        }
+                        let (dx, dy, dz) = (x - px[i], y - py[i], z - pz[i]);
+                        let r2 = dz.mul_add(dz, dy.mul_add(dy, dx.mul_add(dx, eps2)));
+                        let s = mass / (r2 * r2.sqrt());
+                        ax[i] = s.mul_add(dx, ax[i]);
+                        ay[i] = s.mul_add(dy, ay[i]);
+                        az[i] = s.mul_add(dz, az[i]);
                     }
                 }
                 for i in 0..TOGETHER {
-                    for c in 0..3 {
-                        let v = dt.mul_add(a[c][i], speed[first + i][c]);
-                        speed[first + i][c] = v;
-                        next[first + i][c] = dt.mul_add(v, p[c][i]);
-                    }
-                    next[first + i][3] = own[i][3];
+                    let [sx, sy, sz, _] = &mut speed[first + i];
+                    (*sx, *sy, *sz) =
+                        (dt.mul_add(ax[i], *sx), dt.mul_add(ay[i], *sy), dt.mul_add(az[i], *sz));
+                    let mass = body[first + i][3];
+                    next[first + i] =
+                        [dt.mul_add(*sx, px[i]), dt.mul_add(*sy, py[i]), dt.mul_add(*sz, pz[i]), mass];
                 }
             }
         },
