@@ -1,6 +1,7 @@
 //! What can go wrong, from loading to running.
 
 use crate::data::DataError;
+use crate::ops::OpError;
 use crate::{BufferError, LaunchError};
 use phalanx_isa::{DecodeError, Diagnostic, Severity, Span};
 use std::sync::Arc;
@@ -27,6 +28,9 @@ pub enum Error {
     /// Data could not be made or read.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// An operation of the library was named or called wrongly.
+    #[error(transparent)]
+    Op(#[from] OpError),
 }
 
 /// Why a [`crate::Cpu`] could not be made.

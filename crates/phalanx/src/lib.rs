@@ -17,6 +17,7 @@
 //! - [`Cpu`] is the device: it loads programs ([`Program`], [`Kernel`]), makes [`Buffer`]s and runs launches.
 //! - [`Kernel::launch`] takes arguments by name; [`Launcher::bind`] keeps a launch for many runs.
 //! - [`Cpu::sequence`] records several launches with intermediates between them, for engines.
+//! - [`ops`] is the program library as functions: `ops::softmax(&cpu, &x, cols)?`, `ops::gemm`, `ops::sum` and the rest.
 //! - [`testing`] runs the tests inside program files, [`data`] makes and reads the data that they use.
 //! - The parts below are there under [`asm`], [`isa`], [`verify`], [`exec`] and [`kernels`].
 //!
@@ -35,6 +36,7 @@ pub mod data;
 mod element;
 mod error;
 mod launch;
+pub mod ops;
 mod program;
 mod sequence;
 pub mod testing;
