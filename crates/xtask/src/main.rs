@@ -2,6 +2,7 @@
 //! `cargo xtask gen --check` fails where a committed file differs from what would be written.
 //!
 //! Invariant: nothing under `isa/` is repeated by hand elsewhere; this crate is the only reader of those files.
+#![forbid(unsafe_code)]
 
 mod emit_docs;
 mod emit_isa;

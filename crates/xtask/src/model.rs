@@ -377,3 +377,81 @@ pub fn updated_lock(isa: &Isa, old: &str) -> Result<String> {
     }
     Ok(out)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The repository's tables and their lock.
+    fn released() -> (Isa, String) {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../isa");
+        (load(&dir).unwrap(), std::fs::read_to_string(dir.join("ABI.lock")).unwrap())
+    }
+
+    fn refusal(isa: &Isa, lock: &str) -> String {
+        updated_lock(isa, lock).expect_err("it must be refused").to_string()
+    }
+
+    /// An operation whose number is released.
+    fn add(isa: &mut Isa) -> &mut Op {
+        isa.ops.iter_mut().find(|o| o.code == 0x10).unwrap()
+    }
+
+    #[test]
+    fn the_lock_is_complete() {
+        let (isa, lock) = released();
+        assert_eq!(updated_lock(&isa, &lock).unwrap(), lock);
+        // What is not retired follows from the tables alone.
+        let retired = |l: &&str| l.starts_with("0x") && l.contains(" tombstone");
+        let live: String = lock
+            .lines()
+            .filter(|l| !retired(l))
+            .map(|l| {
+                format!(
+                    "{l}
+"
+                )
+            })
+            .collect();
+        assert_eq!(updated_lock(&isa, "").unwrap(), live);
+    }
+
+    #[test]
+    fn a_changed_row_is_refused() {
+        let (mut isa, lock) = released();
+        add(&mut isa).args[1].role = "uniform".into();
+        assert!(refusal(&isa, &lock).contains("a released row changed\n  locked: 0x0010 add"));
+        let (mut isa, lock) = released();
+        isa.modes.values_mut().next().unwrap().swap(0, 1);
+        assert!(refusal(&isa, &lock).contains("changed"));
+    }
+
+    #[test]
+    fn a_vanished_row_is_refused_unless_its_number_is_retired() {
+        let (mut isa, lock) = released();
+        isa.ops.retain(|o| o.name != "add");
+        assert!(refusal(&isa, &lock).contains("a released row vanished: 0x0010 add"));
+        let retired = retire(&lock, "0x0010 ");
+        assert_eq!(updated_lock(&isa, &retired).unwrap(), retired);
+        let (mut isa, lock) = released();
+        isa.traps.pop();
+        assert!(refusal(&isa, &lock).contains("vanished"));
+    }
+
+    #[test]
+    fn a_retired_number_is_not_used_again() {
+        let (mut isa, lock) = released();
+        add(&mut isa).name = "plus".into();
+        assert!(refusal(&isa, &lock).contains("changed"));
+        let retired = retire(&lock, "0x0010 ");
+        assert!(refusal(&isa, &retired).contains("tombstone\n  now:    0x0010 plus"));
+        // Not even for what it was.
+        add(&mut isa).name = "add".into();
+        assert!(refusal(&isa, &retired).contains("changed"));
+    }
+
+    fn retire(lock: &str, key: &str) -> String {
+        let line = |l: &str| if l.starts_with(key) { format!("{l} tombstone\n") } else { format!("{l}\n") };
+        lock.lines().map(line).collect()
+    }
+}
