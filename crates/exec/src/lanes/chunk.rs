@@ -445,16 +445,10 @@ impl Chunk {
 
     /// Whether two chunks that stopped at the same operation are at the same instance of it.
     pub(super) fn same_instance(&self, other: &Chunk) -> bool {
-        let calls = |c: &Chunk| -> Vec<u32> {
-            c.stack
-                .iter()
-                .filter_map(|e| match e {
-                    Entry::Call { pc, .. } => Some(*pc),
-                    Entry::Path { .. } => None,
-                })
-                .collect()
-        };
-        self.func == other.func && self.decisions == other.decisions && calls(self) == calls(other)
+        fn calls(c: &Chunk) -> impl Iterator<Item = u32> + '_ {
+            c.stack.iter().filter_map(|e| if let Entry::Call { pc, .. } = e { Some(*pc) } else { None })
+        }
+        self.func == other.func && self.decisions == other.decisions && calls(self).eq(calls(other))
     }
 
     fn decide(&mut self, branch: u32, join: u32, taken: bool) {

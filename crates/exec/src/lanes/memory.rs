@@ -79,13 +79,13 @@ pub(super) struct IndexFns {
 pub(super) unsafe fn consecutive<I: Index>(index: *const u8, disp: i64) -> u64 {
     // SAFETY: 32 indices of this type, see `IndexFns`.
     let index = unsafe { &*index.cast::<[I; 32]>() };
-    let mut same = true;
+    let mut differ = I::ZERO;
     for (i, v) in index.iter().enumerate() {
-        same &= Num::sub(*v, index[0]).bits() == i as u64;
+        differ = differ.or(Num::sub(*v, index[0]).xor(I::from_bits(i as u64)));
     }
     // The differences wrap, places do not: the last place tells.
     let first = index[0].place(disp);
-    if same && first < 1 << 62 && index[31].place(disp) == first + 31 { first } else { u64::MAX }
+    if differ.is_zero() && first < 1 << 62 && index[31].place(disp) == first + 31 { first } else { u64::MAX }
 }
 
 #[inline(always)]
