@@ -6,7 +6,7 @@
 //! Safety of all functions: called from `Chunk::run` with an operation that `decode` made for the running program, so that
 //! operand offsets name slots of the right type and size (see `Chunk::at`).
 
-use super::chunk::{Chunk, Env, Mask, NONE, and, any, bits};
+use super::chunk::{Chunk, Env, FULL, Mask, NONE, and, any, bits, lanes_of};
 use super::decode::DOp;
 use super::ops::{Bin, Compare, Float, FloatSource, FloatToInt, Int, Num, Shift, Tern, Trig, Un, Value};
 use crate::reference::alu_detail;
@@ -61,6 +61,25 @@ macro_rules! words {
     })* };
 }
 words! { u8 u16 u32 u64 }
+
+/// One active lane's value of `a` becomes the value of a uniform register or predicate: `aux` bytes an element.
+pub(super) unsafe fn spread(x: &mut Chunk, op: &DOp, _: &Env<'_>, m: &Mask) -> bool {
+    let Some(lane) = lanes_of(&and(m, &x.mask)).next() else { return true };
+    // SAFETY: see the module's head; `a` has an element per lane, `d` is uniform.
+    unsafe {
+        if op.to_pred {
+            let holds = (*x.at::<Mask>(op.a))[lane as usize / 32] >> (lane % 32) & 1 != 0;
+            *x.at::<Mask>(op.d) = if holds { FULL } else { NONE };
+        } else {
+            let size = op.aux as usize;
+            let (from, to) = (x.at::<u8>(op.a).add(lane as usize * size), x.at::<u8>(op.d));
+            for i in 0..32 {
+                std::ptr::copy_nonoverlapping(from, to.add(i * size), size);
+            }
+        }
+    }
+    true
+}
 
 /// How many groups an operation covers.
 #[inline(always)]

@@ -59,20 +59,26 @@ pub(super) fn bits(mut w: u32) -> impl Iterator<Item = u32> {
 /// What waits on the reconvergence stack.
 enum Entry {
     /// Lanes that go on at `pc` and wait for each other at `join`.
-    Path { pc: u32, join: u32, mask: Mask },
+    Path { pc: u32, join: u32, mask: Mask, way: Way },
     /// A call: where its lanes go on once all have returned.
     Call { pc: u32, join: u32, mask: Mask, called: Mask, func: u16, frame: u32, call: u32 },
 }
 
-/// A decision that the whole chunk took alike at a branch where other chunks may decide otherwise: two chunks are at the same
-/// instance of a collective only if these agree.
+/// What lanes have decided in an open region, from a branch to where its ways meet: lanes are at the same instance of an
+/// instruction only if these agree. The way through a region can be as long as the program runs; kept is a fingerprint.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Decision {
-    branch: u32,
+pub(super) struct Region {
     join: u32,
-    taken: bool,
-    times: u64,
     depth: u32,
+    way: u128,
+}
+
+/// The regions as they were at a branch: how many, and the fingerprint of the last. What is below the last does not change
+/// before the lanes that take the branch have come to its end.
+#[derive(Clone, Copy)]
+struct Way {
+    regions: u32,
+    last: u128,
 }
 
 /// Why a chunk stopped.
@@ -89,8 +95,10 @@ pub(super) struct Stuck {
     pub(super) func: u16,
     pub(super) inst: u32,
     pub(super) lanes: Mask,
-    /// The lanes of the scope that did not arrive; `None`: all other lanes of the block.
+    /// The lanes that had to arrive; `None`: all lanes of the block.
     pub(super) scope: Option<Mask>,
+    /// The instance: decisions and calls.
+    pub(super) instance: (Vec<Region>, Vec<u32>),
 }
 
 /// What belongs to the block that the chunk's lanes run in, for the time of a run.
@@ -131,7 +139,7 @@ pub(super) struct Chunk {
     depth: u32,
     frame: u32,
     stack: Vec<Entry>,
-    decisions: Vec<Decision>,
+    regions: Vec<Region>,
     pub(super) track_decisions: bool,
     absolute: Vec<Line>,
     frames: Vec<Line>,
@@ -171,7 +179,7 @@ impl Chunk {
             depth: 0,
             frame: 0,
             stack: Vec::new(),
-            decisions: Vec::new(),
+            regions: Vec::new(),
             track_decisions: false,
             absolute: lines(program.absolute_bytes as usize),
             frames: lines(program.codes[0].frame_bytes as usize),
@@ -198,7 +206,7 @@ impl Chunk {
         self.depth = 0;
         self.frame = 0;
         self.stack.clear();
-        self.decisions.clear();
+        self.regions.clear();
         self.trap = None;
         self.stuck.clear();
         if env.program.uses_state {
@@ -313,7 +321,8 @@ impl Chunk {
     /// is to be said: the trap is reported.
     #[cold]
     fn strand(&mut self, inst: u32, lanes: Mask, scope: Option<Mask>) {
-        self.stuck.push(Stuck { func: self.func, inst, lanes, scope });
+        let instance = self.instance();
+        self.stuck.push(Stuck { func: self.func, inst, lanes, scope, instance });
         self.remove(&lanes);
     }
 
@@ -321,10 +330,11 @@ impl Chunk {
     fn pop(&mut self, env: &Env<'_>) -> bool {
         while let Some(entry) = self.stack.pop() {
             match entry {
-                Entry::Path { pc, join, mask } => {
+                Entry::Path { pc, join, mask, way } => {
                     self.mask = and(&mask, &self.alive);
                     self.pc = pc;
                     self.join = join;
+                    self.return_to(way);
                 }
                 Entry::Call { pc, join, mask, called, func, frame, call } => {
                     let callee = self.frame;
@@ -335,7 +345,9 @@ impl Chunk {
                     self.frame = frame;
                     self.depth -= 1;
                     let depth = self.depth;
-                    self.decisions.retain(|d| d.depth <= depth);
+                    while self.regions.last().is_some_and(|r| r.depth > depth) {
+                        self.regions.pop();
+                    }
                     let all = self.mask;
                     self.mask = and(&called, &self.alive);
                     self.copy_results(env.program, call, callee);
@@ -353,6 +365,25 @@ impl Chunk {
     fn copy(&mut self, from: usize, to: usize, c: &super::decode::Copy) {
         let mask = self.mask;
         let frames = self.frames.as_mut_ptr().cast::<u8>();
+        if c.to_uniform && !c.from_uniform {
+            // One active lane's value for all: other lanes' may be anything.
+            let Some(lane) = lanes_of(&mask).next() else { return };
+            let lane = lane as usize;
+            // SAFETY: slots of frames that `enter` made room for, `from` with an element per lane, `to` of 32 elements or one
+            // mask.
+            unsafe {
+                if c.pred {
+                    let word = *frames.add(from + lane / 32 * 4).cast::<u32>();
+                    *frames.add(to).cast::<Mask>() = if word >> (lane % 32) & 1 != 0 { FULL } else { NONE };
+                } else {
+                    let from = frames.add(from + lane * c.size);
+                    (0..32).for_each(|i| {
+                        std::ptr::copy_nonoverlapping(from, frames.add(to + i * c.size), c.size);
+                    });
+                }
+            }
+            return;
+        }
         if c.pred {
             for (g, w) in mask.iter().enumerate() {
                 // SAFETY: both slots are predicate slots of frames that `enter` made room for.
@@ -445,20 +476,47 @@ impl Chunk {
 
     /// Whether two chunks that stopped at the same operation are at the same instance of it.
     pub(super) fn same_instance(&self, other: &Chunk) -> bool {
-        fn calls(c: &Chunk) -> impl Iterator<Item = u32> + '_ {
-            c.stack.iter().filter_map(|e| if let Entry::Call { pc, .. } = e { Some(*pc) } else { None })
-        }
-        self.func == other.func && self.decisions == other.decisions && calls(self).eq(calls(other))
+        self.func == other.func && self.regions == other.regions && self.calls().eq(other.calls())
     }
 
+    /// What tells the active lanes' instance of an instruction of this function from others.
+    pub(super) fn instance(&self) -> (Vec<Region>, Vec<u32>) {
+        (self.regions.clone(), self.calls().collect())
+    }
+
+    /// Where the calls that the active lanes are in go on.
+    fn calls(&self) -> impl Iterator<Item = u32> + '_ {
+        self.stack.iter().filter_map(|e| match e {
+            Entry::Call { pc, .. } => Some(*pc),
+            Entry::Path { .. } => None,
+        })
+    }
+
+    /// The active lanes go on from a branch, or an end that others came to, one way.
     fn decide(&mut self, branch: u32, join: u32, taken: bool) {
-        if !self.track_decisions || self.mask != self.born {
+        if !self.track_decisions {
             return;
         }
         let depth = self.depth;
-        match self.decisions.last_mut() {
-            Some(d) if (d.branch, d.taken, d.depth) == (branch, taken, depth) => d.times += 1,
-            _ => self.decisions.push(Decision { branch, join, taken, times: 1, depth }),
+        if self.regions.last().is_none_or(|r| (r.join, r.depth) != (join, depth)) {
+            self.regions.push(Region { join, depth, way: 0 });
+        }
+        if let Some(region) = self.regions.last_mut() {
+            // One way so far and different decisions give different results, and so do different ways and one decision.
+            let step = u128::from(branch) << 1 | u128::from(taken);
+            let mixed = (region.way ^ (step + 1)).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+            region.way = mixed ^ mixed >> 67;
+        }
+    }
+
+    fn way(&self) -> Way {
+        Way { regions: self.regions.len() as u32, last: self.regions.last().map_or(0, |r| r.way) }
+    }
+
+    fn return_to(&mut self, way: Way) {
+        self.regions.truncate(way.regions as usize);
+        if let Some(last) = self.regions.last_mut() {
+            last.way = way.last;
         }
     }
 
@@ -502,6 +560,10 @@ impl Chunk {
                     }
                     Flow::Jump => {
                         self.pc = op.target;
+                        if op.back && op.join == NO_JOIN {
+                            // No branch may tell the rounds of such a loop apart.
+                            self.decide(op.inst, NO_JOIN, true);
+                        }
                         if op.back && self.cancelled(env, op) {
                             if !self.pop(env) {
                                 return Stop::Done;
@@ -510,6 +572,7 @@ impl Chunk {
                         }
                     }
                     Flow::BranchUniform => {
+                        self.decide(op.inst, op.join, any(&m));
                         if any(&m) {
                             self.pc = op.target;
                             if op.back && self.cancelled(env, op) {
@@ -545,11 +608,9 @@ impl Chunk {
                             }
                             continue 'func;
                         }
-                        if self.track_decisions && self.mask == self.born {
-                            let depth = self.depth;
-                            while self.decisions.last().is_some_and(|d| d.join == here && d.depth == depth) {
-                                self.decisions.pop();
-                            }
+                        let depth = self.depth;
+                        while self.regions.last().is_some_and(|r| r.join == here && r.depth == depth) {
+                            self.regions.pop();
                         }
                     }
                     Flow::Fuel => {
@@ -588,6 +649,7 @@ impl Chunk {
                             self.alive = and_not(&self.alive, &m);
                         }
                         self.mask = and_not(&self.mask, &m);
+                        self.decide(op.inst, NO_JOIN, false);
                         if !any(&self.mask) {
                             if !self.pop(env) {
                                 return Stop::Done;
@@ -597,6 +659,7 @@ impl Chunk {
                     }
                     Flow::Exit => {
                         self.remove(&m);
+                        self.decide(op.inst, NO_JOIN, false);
                         if !any(&self.mask) {
                             if !self.pop(env) {
                                 return Stop::Done;
@@ -612,6 +675,7 @@ impl Chunk {
                             TrapKind::User,
                             TrapDetail::Value(op.target.into()),
                         );
+                        self.decide(op.inst, NO_JOIN, false);
                         if !any(&self.mask) {
                             if !self.pop(env) {
                                 return Stop::Done;
@@ -660,9 +724,10 @@ impl Chunk {
     /// each other at the branch's join.
     fn split(&mut self, op: &DOp, taken: Mask) {
         let rest = and_not(&self.mask, &taken);
+        let before = self.way();
         // Where the current path already waits at the same join, its entry below holds these lanes: nothing new to wait for.
         if self.join != op.join && op.join != NO_JOIN {
-            self.stack.push(Entry::Path { pc: op.join, join: self.join, mask: self.mask });
+            self.stack.push(Entry::Path { pc: op.join, join: self.join, mask: self.mask, way: before });
         }
         let fall = self.pc;
         match (op.target == op.join, fall == op.join) {
@@ -670,15 +735,21 @@ impl Chunk {
             (true, _) => {
                 self.mask = rest;
                 self.pc = fall;
+                self.decide(op.inst, op.join, false);
             }
             (false, true) => {
                 self.mask = taken;
                 self.pc = op.target;
+                self.decide(op.inst, op.join, true);
             }
             (false, false) => {
-                self.stack.push(Entry::Path { pc: fall, join: op.join, mask: rest });
+                self.decide(op.inst, op.join, false);
+                let way = self.way();
+                self.stack.push(Entry::Path { pc: fall, join: op.join, mask: rest, way });
+                self.return_to(before);
                 self.mask = taken;
                 self.pc = op.target;
+                self.decide(op.inst, op.join, true);
             }
         }
         self.join = op.join;

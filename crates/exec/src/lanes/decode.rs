@@ -10,7 +10,7 @@ use phalanx_isa::{
     Type,
 };
 use phalanx_simd::tier::Tier;
-use phalanx_verify::KernelAnalysis;
+use phalanx_verify::{KernelAnalysis, Scope};
 use std::collections::HashMap;
 
 /// A function that carries out an operation for a chunk. False: the active mask changed (lanes trapped).
@@ -83,9 +83,8 @@ impl DOp {
 /// A memory operand.
 pub(super) struct MemRef {
     pub(super) base: Base,
-    /// Slot and size of the index into an array of buffers.
-    pub(super) which: Option<(u32, usize)>,
-    pub(super) which_signed: bool,
+    /// Slot, stride and type of the index into an array of buffers.
+    pub(super) which: Option<(u32, u8, Type)>,
     pub(super) buffers: u32,
     pub(super) disp: i64,
     /// Elements of a private array.
@@ -127,6 +126,8 @@ pub(super) struct Slot {
     pub(super) source: Source,
     pub(super) ty: Type,
     pub(super) offset: u32,
+    /// Each lane has a value of its own; else the slot is one group of equal values.
+    pub(super) varying: bool,
 }
 
 /// An operation that the block carries out once all chunks have arrived.
@@ -263,8 +264,14 @@ impl Decoder<'_> {
         (regs, preds, at)
     }
 
+    /// Whether all lanes read the same value; a declared block size makes more of them so (`%lane.y` of a flat block). The
+    /// analysis must be followed: a register that it calls uniform gets its value from one group, absent lanes included.
+    fn uniform_special(&self, s: Special) -> bool {
+        self.analysis.uniform_operand(self.func, 0, &Operand::Special(s), Scope::Block)
+    }
+
     fn slot(&mut self, source: Source, ty: Type) -> (u32, u8) {
-        let varying = matches!(source, Source::Special(s) if !s.is_uniform());
+        let varying = matches!(source, Source::Special(s) if !self.uniform_special(s));
         let stride = u8::from(varying);
         if let Some(offset) = self.by_source.get(&(source, ty)) {
             return (*offset, stride);
@@ -273,7 +280,7 @@ impl Decoder<'_> {
         let bytes = if ty == Type::Pred { LINE } else { round(groups * 32 * ty.bytes()) };
         let offset = self.absolute | ABSOLUTE;
         self.absolute += bytes;
-        self.slots.push(Slot { source, ty, offset });
+        self.slots.push(Slot { source, ty, offset, varying });
         self.by_source.insert((source, ty), offset);
         (offset, stride)
     }
@@ -298,7 +305,7 @@ impl Decoder<'_> {
         match o {
             Operand::Reg(r) => self.analysis.uniform_reg(self.func, *r),
             Operand::Pred(p) => self.analysis.uniform_pred(self.func, *p),
-            Operand::Special(s) => s.is_uniform(),
+            Operand::Special(s) => self.uniform_special(*s),
             Operand::Mem(m) => {
                 self.is_uniform(&m.index) && m.which.as_ref().is_none_or(|w| self.is_uniform(w))
             }
@@ -324,7 +331,8 @@ impl Decoder<'_> {
     fn memory(&mut self, m: &Mem, ty: Type, atomic: AtomicOp) -> u32 {
         let which = m.which.as_ref().map(|w| {
             let t = self.index_type(w);
-            (self.source(w, t).0, t)
+            let (slot, stride) = self.source(w, t);
+            (slot, stride, t)
         });
         let (len, offset) = match m.base {
             Base::Private(p) => {
@@ -341,8 +349,7 @@ impl Decoder<'_> {
         };
         self.mems.push(MemRef {
             base: m.base,
-            which: which.map(|(slot, t)| (slot, t.bytes())),
-            which_signed: which.is_some_and(|(_, t)| t == Type::I32),
+            which,
             buffers,
             disp: m.disp,
             len,
@@ -366,8 +373,13 @@ impl Decoder<'_> {
         let mut start = vec![0u32; f.code.len() + 1];
         // Reconvergence points of branches whose lanes may separate.
         let mut joins = vec![false; f.code.len() + 1];
+        // Where chunks have to know whether they are at the same instance of a block collective, branches that all lanes of the
+        // block take alike count too: they tell the rounds of a loop apart.
+        let rounds = self.analysis.funcs.iter().any(|f| !f.block_collectives.is_empty());
         for i in 0..f.code.len() as u32 {
-            if let Some(j) = Some(i).filter(|i| a.divergent_branch(*i)).and_then(|i| a.cfg.reconvergence(i)) {
+            let branches = matches!(f.code[i as usize].op, Op::Bra | Op::Loop);
+            let meets = a.divergent_branch(i) || rounds && branches;
+            if let Some(j) = Some(i).filter(|_| meets).and_then(|i| a.cfg.reconvergence(i)) {
                 joins[j as usize] = true;
             }
         }
@@ -529,8 +541,13 @@ impl Decoder<'_> {
         }
         let guard_uniform = inst.guard.is_none_or(|g| self.analysis.uniform_pred(self.func, g.pred));
         let block = self.analysis.funcs[self.func].cfg.block_of(at);
+        // A uniform destination with sources that merely happen to agree in the lanes that are here (they have registers per
+        // lane, and those of other lanes hold anything), or a result across lanes: computed per lane, then spread.
+        let spread = dest_uniform == Some(true)
+            && info.kind != Kind::Block
+            && (!all_uniform || info.kind == Kind::Subgroup || !guard_uniform);
         op.uniform = match dest_uniform {
-            Some(u) => u,
+            Some(u) => u && !spread,
             None => {
                 inst.op == Op::St
                     && inst.modes[0] != phalanx_isa::Space::Private as u8
@@ -554,7 +571,31 @@ impl Decoder<'_> {
             Op::Cvt => op.aux = inst.modes[0].into(),
             _ => {}
         }
-        ops.push(op);
+        if spread {
+            let ty = info.args.iter().find(|a| a.role == Role::W).map_or(Type::U64, |a| type_of(a.ty));
+            let d = op.d;
+            op.d = if op.to_pred { self.scratch_pred } else { self.scratch };
+            let step = self.spread(&op, ty, d);
+            ops.push(op);
+            ops.push(step);
+        } else {
+            ops.push(op);
+        }
+    }
+
+    /// The step behind an operation that left its result in the scratch: one active lane's goes to a uniform destination.
+    fn spread(&self, op: &DOp, ty: Type, d: u32) -> DOp {
+        DOp {
+            run: super::body::spread,
+            guard: op.guard,
+            negate: op.negate,
+            has_dest: true,
+            to_pred: op.to_pred,
+            a: op.d,
+            d,
+            aux: ty.bytes() as u32,
+            ..self.plain(op.inst, Flow::Next)
+        }
     }
 
     /// `fold` as a chain of two-operand steps through the frame's scratch, since the destination may be one of the sources.
@@ -564,7 +605,10 @@ impl Decoder<'_> {
         else {
             return;
         };
-        let uniform = self.analysis.uniform_reg(self.func, *dest);
+        let to_uniform = self.analysis.uniform_reg(self.func, *dest);
+        let guard_uniform = inst.guard.is_none_or(|g| self.analysis.uniform_pred(self.func, g.pred));
+        // As in `instruction`.
+        let uniform = to_uniform && guard_uniform && list.iter().all(|o| self.is_uniform(o));
         let mov = Inst {
             op: Op::Mov,
             modes: [0; 3],
@@ -585,7 +629,12 @@ impl Decoder<'_> {
             });
         }
         let d = self.regs[*dest as usize];
-        ops.push(DOp { run: mov, a: self.scratch, sa: stride, d, uniform, ..op });
+        if to_uniform && !uniform {
+            let step = self.spread(&DOp { d: self.scratch, ..op }, ty, d);
+            ops.push(step);
+        } else {
+            ops.push(DOp { run: mov, a: self.scratch, sa: stride, d, uniform, ..op });
+        }
     }
 
     fn control(
@@ -697,7 +746,8 @@ impl Decoder<'_> {
                 }
                 Operand::Pred(p) => {
                     let from = self.source(value, Type::Pred).0;
-                    copy_pred(from, preds[*p as usize])
+                    let to_uniform = self.analysis.uniform_pred(callee as usize, *p);
+                    copy_pred(from, preds[*p as usize], to_uniform)
                 }
                 _ => continue,
             });
@@ -716,7 +766,8 @@ impl Decoder<'_> {
                     }
                 }
                 (Operand::Pred(r), Operand::Pred(t)) => {
-                    copy_pred(preds[*r as usize], self.preds[*t as usize])
+                    let to_uniform = self.analysis.uniform_pred(self.func, *t);
+                    copy_pred(preds[*r as usize], self.preds[*t as usize], to_uniform)
                 }
                 _ => continue,
             });
@@ -751,8 +802,8 @@ impl Decoder<'_> {
     }
 }
 
-fn copy_pred(from: u32, to: u32) -> Copy {
-    Copy { from, to, size: 4, pred: true, from_uniform: false, to_uniform: false }
+fn copy_pred(from: u32, to: u32, to_uniform: bool) -> Copy {
+    Copy { from, to, size: 4, pred: true, from_uniform: false, to_uniform }
 }
 
 fn atomic_op(inst: &Inst) -> AtomicOp {

@@ -6,7 +6,7 @@
 //! Safety of all functions: as in `body.rs`.
 
 use super::body::{groups, put};
-use super::chunk::{Chunk, Env, LANES, Mask, NONE, and, any, bits};
+use super::chunk::{Chunk, Env, LANES, Mask, NONE, and, any, bits, lanes_of};
 use super::decode::{DOp, MemRef};
 use super::ops::{Int, Num, Value};
 use crate::trap::TrapDetail;
@@ -113,25 +113,23 @@ fn park_inactive(places: &mut [u64; 32], active: u32) {
     }
 }
 
-/// The view that an operand names; a trap detail where an index into an array of buffers is outside.
+/// The view that an operand names; a trap detail where an index into an array of buffers is outside. That index is the same in
+/// all lanes of `m` that are here.
 #[inline(always)]
-fn view<'e>(x: &mut Chunk, env: &Env<'e>, mem: &MemRef) -> Result<View<'e>, TrapDetail> {
+fn view<'e>(x: &mut Chunk, env: &Env<'e>, mem: &MemRef, m: &Mask) -> Result<View<'e>, TrapDetail> {
     match mem.base {
         Base::Shared(s) => Ok(env.shared[s as usize]),
         Base::Param(p) => {
             let which = match mem.which {
                 None => 0,
-                // SAFETY: decode made the slot for a uniform value of this size.
-                Some((slot, 4)) => u64::from(unsafe { (*x.at::<[u32; 32]>(slot))[0] }),
-                // SAFETY: as above.
-                Some((slot, _)) => unsafe { (*x.at::<[u64; 32]>(slot))[0] },
+                Some((slot, stride, ty)) => {
+                    let lane = if stride == 0 { 0 } else { lanes_of(&and(m, &x.mask)).next().unwrap_or(0) };
+                    let bits = x.lane_value(slot, lane, ty);
+                    super::extend(bits, ty)
+                }
             };
-            let which = if mem.which_signed && which >> 31 != 0 { u64::MAX } else { which };
-            env.launch.view(p, which).copied().ok_or(TrapDetail::Index {
-                base: mem.base,
-                index: which.into(),
-                len: mem.buffers.into(),
-            })
+            let found = u64::try_from(which).ok().and_then(|w| env.launch.view(p, w));
+            found.copied().ok_or(TrapDetail::Index { base: mem.base, index: which, len: mem.buffers.into() })
         }
         // The private handlers do not come here.
         Base::Private(_) => Err(TrapDetail::None),
@@ -184,7 +182,7 @@ fn no_view(x: &mut Chunk, op: &DOp, env: &Env<'_>, m: &Mask, detail: TrapDetail)
 #[inline(always)]
 pub(super) unsafe fn load<T: Value + Elem>(x: &mut Chunk, op: &DOp, env: &Env<'_>, m: &Mask) -> bool {
     let mem = &env.program.mems[op.aux as usize];
-    let v = match view(x, env, mem) {
+    let v = match view(x, env, mem, m) {
         Ok(v) => v,
         Err(detail) => return no_view(x, op, env, m, detail),
     };
@@ -240,7 +238,7 @@ pub(super) unsafe fn load<T: Value + Elem>(x: &mut Chunk, op: &DOp, env: &Env<'_
 #[inline(always)]
 pub(super) unsafe fn store<T: Value>(x: &mut Chunk, op: &DOp, env: &Env<'_>, m: &Mask) -> bool {
     let mem = &env.program.mems[op.aux as usize];
-    let v = match view(x, env, mem) {
+    let v = match view(x, env, mem, m) {
         Ok(v) => v,
         Err(detail) => return no_view(x, op, env, m, detail),
     };
@@ -378,7 +376,7 @@ pub(super) enum AtomicOp {
 #[inline(always)]
 pub(super) unsafe fn atomic<T: Value>(x: &mut Chunk, op: &DOp, env: &Env<'_>, m: &Mask) -> bool {
     let mem = &env.program.mems[op.aux as usize];
-    let v = match view(x, env, mem) {
+    let v = match view(x, env, mem, m) {
         Ok(v) => v,
         Err(detail) => return no_view(x, op, env, m, detail),
     };
@@ -422,7 +420,7 @@ pub(super) unsafe fn length<T: Value>(x: &mut Chunk, op: &DOp, env: &Env<'_>, m:
     let mem = &env.program.mems[op.aux as usize];
     let len = match mem.base {
         Base::Private(_) => mem.len,
-        _ => match view(x, env, mem) {
+        _ => match view(x, env, mem, m) {
             Ok(v) => v.len(),
             Err(detail) => return no_view(x, op, env, m, detail),
         },

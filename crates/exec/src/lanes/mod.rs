@@ -261,6 +261,10 @@ impl BlockState {
                         }
                         continue;
                     };
+                    let part = match slot.varying {
+                        true => part,
+                        false => BlockPart::Uniform(launch.special(special, block, 0)),
+                    };
                     for c in &mut self.chunks {
                         let first = u64::from(c.first_lane);
                         let n = c.groups * 32;
@@ -283,7 +287,7 @@ impl BlockState {
     /// A special register that is the same in every block.
     fn fill_fixed(&mut self, slot: &decode::Slot, special: Special, launch: &Launch<'_>) {
         for c in &mut self.chunks {
-            if special.is_uniform() {
+            if !slot.varying {
                 c.splat(slot.offset, slot.ty, launch.special(special, 0, 0));
             } else {
                 let (first, n) = (c.first_lane, c.groups * 32);
@@ -368,32 +372,52 @@ impl BlockState {
             inst: u32,
             lanes: Vec<u32>,
             scope: Option<Vec<u32>>,
+            instance: (Vec<chunk::Region>, Vec<u32>),
+            /// First lane of the last chunk with lanes here.
+            chunk: u32,
         }
         let mut all: Vec<Waiting> = Vec::new();
-        for (i, c) in self.chunks.iter().enumerate() {
+        let mut add = |w: Waiting| {
+            // Lanes of several chunks wait together where they are at the same instance; those of one chunk that are have
+            // arrived together.
+            let with = all.iter_mut().find(|o| {
+                o.chunk != w.chunk
+                    && w.scope.is_none()
+                    && o.scope.is_none()
+                    && (o.func, o.inst) == (w.func, w.inst)
+                    && o.instance == w.instance
+            });
+            match with {
+                Some(o) => {
+                    o.lanes.extend(w.lanes);
+                    o.chunk = w.chunk;
+                }
+                None => all.push(w),
+            }
+        };
+        for c in &self.chunks {
             let number = |m: &chunk::Mask| -> Vec<u32> { lanes_of(m).map(|l| c.first_lane + l).collect() };
             for s in &c.stuck {
                 let scope = s.scope.as_ref().map(number);
-                all.push(Waiting { func: s.func, inst: s.inst, lanes: number(&s.lanes), scope });
+                let instance = s.instance.clone();
+                add(Waiting {
+                    func: s.func,
+                    inst: s.inst,
+                    lanes: number(&s.lanes),
+                    scope,
+                    instance,
+                    chunk: c.first_lane,
+                });
             }
             if let Stop::At(at) = c.stop {
                 let inst = env.program.codes[c.func as usize].ops[at as usize].inst;
-                // Chunks at the same instance wait together.
-                let same = self.chunks[..i].iter().position(|o| o.stop == c.stop && o.same_instance(c));
-                let lanes = number(&c.born);
-                let found = same.and_then(|o| {
-                    let first = self.chunks[o].first_lane;
-                    all.iter_mut().find(|w| w.scope.is_none() && w.lanes.contains(&first))
-                });
-                match found {
-                    Some(w) => w.lanes.extend(lanes),
-                    None => all.push(Waiting { func: c.func, inst, lanes, scope: None }),
-                }
+                let (lanes, instance) = (number(&c.born), c.instance());
+                add(Waiting { func: c.func, inst, lanes, scope: None, instance, chunk: c.first_lane });
             }
         }
         let block = env.block;
-        let lowest = all.into_iter().min_by_key(|w| w.lanes[0]);
-        let Some(w) = lowest else {
+        let lowest = all.into_iter().min_by_key(|w| w.lanes.iter().min().copied());
+        let Some(mut w) = lowest else {
             // Not reached: a miss has waiting lanes.
             return LaneTrap {
                 kind: TrapKind::Sync,
@@ -404,6 +428,7 @@ impl BlockState {
                 detail: TrapDetail::None,
             };
         };
+        w.lanes.sort_unstable();
         let scope = w.scope.unwrap_or_else(|| (0..env.launch.lanes()).collect());
         let missing: Vec<u32> = scope.into_iter().filter(|l| !w.lanes.contains(l)).collect();
         let detail =

@@ -832,3 +832,134 @@ fn a_length_that_does_not_fit_its_type_refuses_the_launch() {
     run(&text("i32"), &[u8s(&[1; 77]), y.clone()], config(1, 1));
     assert_eq!(read_i32s(&y), [77]);
 }
+
+#[test]
+fn a_barrier_missed_by_some_of_many_lanes_names_them() {
+    // More lanes than run together: those that wait at the same instance wait together, wherever they are.
+    let text = "kernel k(in arrives: u32[]) {
+        let v: u32; let p: pred
+            ld.u32 v, arrives[%lane.linear]
+            set.eq.u32 p, v, 0
+        @p  bra out
+            bar.sync
+        out:
+            exit
+        }";
+    let mut arrives = vec![1; 300];
+    for lane in [5, 140, 141, 299] {
+        arrives[lane] = 0;
+    }
+    let t = trap(text, &[u32s(&arrives)], config(1, 300));
+    assert_eq!(place(&t), (TrapKind::Sync, 0, 0, 6));
+    assert_eq!(t.lane_trap.detail, TrapDetail::Missing { lanes: vec![5, 140, 141, 299], count: 4 });
+}
+
+#[test]
+fn rounds_of_a_loop_that_all_lanes_go_alike_differ() {
+    // Lanes below 128 skip the first round's barrier, the others the second's: nobody meets anybody.
+    for back in ["loop.u32 n, again", "sub.u32 n, n, 1\nset.ne.u32 q, n, 0\n@q bra again"] {
+        let text = format!(
+            "kernel k(in skips: u32[]) {{
+        let n, s: u32; let p, q: pred
+            ld.u32 s, skips[%lane.linear]
+            mov.u32 n, 2
+        again:
+            set.eq.u32 p, n, s
+        @p  bra over
+            bar.sync
+        over:
+            nop
+            {back}
+            exit
+        }}"
+        );
+        let skips: Vec<u32> = (0..256).map(|l| if l < 128 { 2 } else { 1 }).collect();
+        let t = trap(&text, &[u32s(&skips)], config(1, 256));
+        assert_eq!(place(&t), (TrapKind::Sync, 0, 0, 8), "{back}");
+        let missing = TrapDetail::Missing { lanes: (128..136).collect(), count: 128 };
+        assert_eq!(t.lane_trap.detail, missing, "{back}");
+    }
+}
+
+#[test]
+fn a_negative_index_into_an_array_of_buffers_is_reported_as_it_is() {
+    let text = |ty: &str| {
+        format!(
+            "kernel k(in xs: u32[][2], out y: u32[], which: {ty}) {{
+        let v: u32
+            ld.u32 v, xs[which][0]
+            st.u32 y[0], v
+            exit
+        }}"
+        )
+    };
+    let ArgValue::Buffer(view) = u32s(&[1]) else { unreachable!() };
+    let xs = ArgValue::Buffers(vec![view.clone(), view]);
+    for (ty, scalar, bits) in [("i32", phalanx_isa::Type::I32, 0xffff_fffe), ("i64", phalanx_isa::Type::I64, u64::MAX - 1)] {
+        let args = [xs.clone(), u32s(&[0]), ArgValue::Scalar(scalar, bits)];
+        let t = trap(&text(ty), &args, config(1, 3));
+        let TrapDetail::Index { index, len, .. } = t.lane_trap.detail else { panic!("{t}") };
+        assert_eq!((index, len), (-2, 2), "{ty}");
+    }
+}
+
+#[test]
+fn a_declared_block_size_makes_special_registers_uniform_and_nothing_traps_for_absent_lanes() {
+    // In a block of one lane %lane.x is uniform, and so is what follows from it: lanes that do not exist must not be looked at.
+    let text = "kernel k(in x: u32[], out y: u32[]) block 1 {
+        let v, d: u32
+            ld.u32 v, x[%global.linear]
+            sub.u32 d, 1, %lane.x
+            div.u32 v, v, d
+            st.u32 y[%global.linear], v
+            exit
+        }";
+    let y = u32s(&[0; 2]);
+    run(text, &[u32s(&[7, 8]), y.clone()], config(2, 1));
+    assert_eq!(read_u32s(&y), [7, 8]);
+}
+
+#[test]
+fn what_lanes_that_have_ended_left_behind_reaches_nobody() {
+    // `r` has a value per lane at first and the same in all lanes later: then what follows from it is uniform, but the lanes that
+    // have ended still hold their first value.
+    let text = "kernel k(in x: u32[], out y: u32[], out z: u32[], n: u32) {
+        let r, u, w, s: u32; let p, q: pred
+            mov.u32 r, %lane.x
+            ld.u32 s, x[r]
+            set.eq.u32 p, r, 5
+        @p  exit
+            mov.u32 r, n
+            add.u32 u, r, 1
+            set.eq.u32 q, r, n
+            sel.u32 w, u, 0, q
+            call (s), twice, (r)
+            fold.add.u32 w, (w, r, s)
+            st.u32 y[%lane.x], u
+            st.u32 z[%lane.x], w
+            exit
+        func twice(a: u32) -> (b: u32) {
+            add.u32 b, a, a
+            ret
+        }
+        }";
+    let (y, z) = (u32s(&[0; 64]), u32s(&[0; 64]));
+    run(text, &[u32s(&[1; 64]), y.clone(), z.clone(), u32_arg(100)], config(1, 64));
+    let all_but_5 = |v: u32| (0..64).map(|i| if i == 5 { 0 } else { v }).collect::<Vec<u32>>();
+    assert_eq!(read_u32s(&y), all_but_5(101));
+    assert_eq!(read_u32s(&z), all_but_5(401));
+}
+
+#[test]
+fn a_result_across_the_lanes_of_a_small_block_is_not_seen_by_absent_lanes() {
+    let text = "kernel k(out y: u32[]) block 16 {
+        let s: u32
+            sreduce.add.u32 s, 2
+            div.u32 s, 64, s
+            st.u32 y[%lane.x], s
+            exit
+        }";
+    let y = u32s(&[0; 16]);
+    run(text, std::slice::from_ref(&y), config(1, 16));
+    assert_eq!(read_u32s(&y), [2; 16]);
+}

@@ -1,0 +1,149 @@
+//! A program with everything that a launch needs.
+
+use crate::Rng;
+use crate::values;
+use phalanx_exec::{ArgValue, Buffer};
+use phalanx_isa::{Expr, Kernel, Module, ParamKind, Type};
+use std::sync::Arc;
+
+/// What is bound to a parameter: data, not yet buffers, so that every run starts from the same.
+#[derive(Clone, Debug)]
+pub enum ArgSpec {
+    /// A number.
+    Scalar(Type, u64),
+    /// A buffer's bytes.
+    Buffer(Type, Vec<u8>),
+    /// An array of buffers.
+    Buffers(Type, Vec<Vec<u8>>),
+    /// Packed weights of n rows by k columns.
+    Packed {
+        /// Rows.
+        n: usize,
+        /// Columns.
+        k: usize,
+        /// Weights, row by row, each -1, 0 or 1.
+        weights: Vec<i8>,
+    },
+}
+
+/// A module and a launch of its first kernel.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// The program.
+    pub module: Module,
+    /// By parameter.
+    pub args: Vec<ArgSpec>,
+    /// Blocks in x, y, z.
+    pub grid: [u32; 3],
+    /// Lanes in x, y, z.
+    pub block: [u32; 3],
+    /// Elements of the unsized shared array.
+    pub shared_len: u64,
+    /// Instructions per lane.
+    pub fuel: Option<u64>,
+    /// The class of all lanes.
+    pub class: Option<u32>,
+    /// The launch phase.
+    pub phase: u32,
+    /// Bytes for pool allocations.
+    pub pool_limit_bytes: u64,
+}
+
+impl Case {
+    /// A launch of one block of one lane without fuel limit.
+    pub fn new(module: Module, args: Vec<ArgSpec>) -> Case {
+        Case {
+            module,
+            args,
+            grid: [1; 3],
+            block: [1; 3],
+            shared_len: 0,
+            fuel: None,
+            class: None,
+            phase: 0,
+            pool_limit_bytes: 1 << 20,
+        }
+    }
+
+    /// Lanes of the whole launch.
+    pub fn lanes(&self) -> u64 {
+        self.grid.iter().chain(&self.block).map(|n| u64::from(*n)).product()
+    }
+
+    /// New buffers with the case's data, by parameter. `None`: not even the bindings can be made (weights of a shape that does
+    /// not fit).
+    pub fn bind(&self) -> Option<Vec<ArgValue>> {
+        let view = |ty: &Type, bytes: &[u8]| Some(Buffer::from_bytes(0, bytes).ok()?.view(*ty));
+        let bind = |arg: &ArgSpec| {
+            Some(match arg {
+                ArgSpec::Scalar(ty, bits) => ArgValue::Scalar(*ty, *bits),
+                ArgSpec::Buffer(ty, bytes) => ArgValue::Buffer(view(ty, bytes)?),
+                ArgSpec::Buffers(ty, all) => {
+                    ArgValue::Buffers(all.iter().map(|b| view(ty, b)).collect::<Option<_>>()?)
+                }
+                ArgSpec::Packed { n, k, weights } => {
+                    ArgValue::Packed(Arc::new(phalanx_kernels::pack_t2(*n, *k, weights).ok()?))
+                }
+            })
+        };
+        self.args.iter().map(bind).collect()
+    }
+
+    /// A launch for a kernel that comes from anywhere: small random bindings of the right kinds, a small grid, fuel.
+    /// `None`: its packed weights would be too large.
+    pub fn for_any(module: Module, rng: &mut Rng) -> Option<Case> {
+        let kernel = module.kernels.first()?;
+        let mut args: Vec<ArgSpec> = kernel.params.iter().map(|p| small_arg(&p.kind, rng)).collect();
+        for i in 0..args.len() {
+            if let ParamKind::Packed { n, k, .. } = &kernel.params[i].kind {
+                let (n, k) = (size(kernel, &args, n)?, size(kernel, &args, k)?);
+                if n.checked_mul(k).is_none_or(|all| all > 1 << 14) {
+                    return None;
+                }
+                let weights = (0..n * k).map(|_| rng.below(3) as i8 - 1).collect();
+                args[i] = ArgSpec::Packed { n: n as usize, k: k as usize, weights };
+            }
+        }
+        let lanes = *rng.pick(&[1u32, 7, 32, 33, 40, 64, 129, 160, 257]);
+        let block = kernel.block.unwrap_or([lanes, 1, 1]);
+        let unsized_shared = kernel.shared.last().is_some_and(|a| a.len.is_none());
+        let mut case = Case::new(module, args);
+        case.grid = [rng.between(1, 3), 1, 1];
+        case.block = block;
+        case.shared_len = if unsized_shared { rng.below(100) as u64 } else { 0 };
+        case.fuel = Some(u64::from(rng.between(20, 2000)));
+        Some(case)
+    }
+}
+
+fn small_arg(kind: &ParamKind, rng: &mut Rng) -> ArgSpec {
+    let mut bytes = |elem: Type| {
+        let n = *rng.pick(&[0usize, 1, 33, 64, 200, 512, 512, 512]);
+        let values: Vec<u64> = (0..n).map(|_| values::random(rng, elem)).collect();
+        values::to_bytes(elem, &values)
+    };
+    match kind {
+        ParamKind::Scalar(ty) => {
+            let v = rng.below(40) as i64;
+            ArgSpec::Scalar(*ty, values::small(*ty, v))
+        }
+        ParamKind::Buffer { elem, count: None, .. } => ArgSpec::Buffer(*elem, bytes(*elem)),
+        ParamKind::Buffer { elem, count: Some(n), .. } => {
+            ArgSpec::Buffers(*elem, (0..*n).map(|_| bytes(*elem)).collect())
+        }
+        // The shape follows from the other arguments: filled in by the caller.
+        ParamKind::Packed { .. } => ArgSpec::Packed { n: 0, k: 0, weights: Vec::new() },
+    }
+}
+
+fn size(kernel: &Kernel, args: &[ArgSpec], e: &Expr) -> Option<u64> {
+    let scalar = |p: u16| match (args.get(p as usize)?, &kernel.params.get(p as usize)?.kind) {
+        (ArgSpec::Scalar(_, bits), ParamKind::Scalar(t)) if t.is_int() => Some(*bits),
+        _ => None,
+    };
+    let len = |p: u16| match args.get(p as usize)? {
+        ArgSpec::Buffer(ty, bytes) => Some((bytes.len() / ty.bytes().max(1)) as u64),
+        _ => None,
+    };
+    e.eval(&scalar, &len)
+}

@@ -1,0 +1,220 @@
+//! The oracle: runs a case on the reference and on other executors and says where they differ.
+
+use crate::Case;
+use phalanx_exec::lanes::Lanes;
+use phalanx_exec::launch::Bound;
+use phalanx_exec::reference::Reference;
+use phalanx_exec::workers::{Sequential, Threads, Workers};
+use phalanx_exec::{ArgValue, CancelToken, Executor, LaneTrap, LaunchConfig, LaunchError, RunOptions};
+use phalanx_isa::TrapKind;
+use phalanx_simd::tier::Tier;
+use phalanx_verify::{Rejected, Verified, verify};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+/// How long a run may take before it counts as hanging.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// What a run leaves behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It ended; the bytes of all bound buffers, in the order of the parameters.
+    Done(Vec<Vec<u8>>),
+    /// It trapped; what the memory holds then is not specified.
+    Trapped(LaneTrap),
+    /// The launch was refused, with the message.
+    Refused(String),
+}
+
+/// Two executors that do not agree, or one that goes wrong.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// Which executor with how many threads.
+    pub who: String,
+    /// What differs.
+    pub what: String,
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.who, self.what)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// With which executors and threads the reference is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// One SIMD level and thread count, chosen by the number given.
+    One(u64),
+    /// Every SIMD level on one thread.
+    Levels,
+    /// Every SIMD level on 1, 2, 3 and 16 threads and as `--deterministic`.
+    Full,
+}
+
+/// Thread counts of [`Effort::Full`]; 1 stands for the caller's thread.
+pub const THREADS: [usize; 4] = [1, 2, 3, 16];
+
+/// Workers of a thread count; they live as long as the process.
+pub fn workers(threads: usize) -> &'static dyn Workers {
+    static POOLS: OnceLock<Vec<Threads>> = OnceLock::new();
+    if threads == 1 {
+        return &Sequential;
+    }
+    let pools = POOLS.get_or_init(|| THREADS.iter().map(|n| Threads::new(*n)).collect());
+    &pools[THREADS.iter().position(|n| *n == threads).unwrap_or(0)]
+}
+
+/// The lane executor at every level of this machine.
+///
+/// # Panics
+/// Never: only levels that the machine has are asked for.
+pub fn lanes() -> Vec<Lanes> {
+    Tier::available().into_iter().filter_map(|t| Lanes::new(t).ok()).collect()
+}
+
+/// Validates a case's module.
+///
+/// # Errors
+/// All that is wrong with it.
+pub fn validate(case: &Case) -> Result<Verified, Box<Rejected>> {
+    verify(case.module.clone()).map_err(Box::new)
+}
+
+/// Runs a case once.
+///
+/// # Errors
+/// It did not end in time, or the executor reported what no executor may.
+pub fn run(
+    case: &Case,
+    program: &Verified,
+    executor: &dyn Executor,
+    threads: usize,
+    deterministic: bool,
+) -> Result<Outcome, Failure> {
+    let fail = |what: String| Failure { who: format!("{} on {threads} threads", executor.name()), what };
+    let Some(args) = case.bind() else { return Ok(Outcome::Refused("no bindings".into())) };
+    let config = LaunchConfig::new(case.grid, case.block).with_shared(case.shared_len);
+    let bound = match Bound::new(0, program, 0, args.clone(), Some(config)) {
+        Ok(b) => b,
+        Err(e) => return Ok(Outcome::Refused(e.to_string())),
+    };
+    let prepared = executor.prepare(program, 0).map_err(|e| fail(e.to_string()))?;
+    let options = RunOptions {
+        fuel: case.fuel,
+        threads,
+        deterministic,
+        cancel: Some(CancelToken::with_deadline(Instant::now() + DEADLINE)),
+        class: case.class,
+        phase: case.phase,
+        pool_limit_bytes: case.pool_limit_bytes,
+    };
+    match bound.run(&*prepared, workers(threads), &options) {
+        Ok(()) => Ok(Outcome::Done(read_back(&args).ok_or_else(|| fail("a buffer is gone".into()))?)),
+        Err(LaunchError::Trap(t)) if t.lane_trap.kind == TrapKind::Cancelled => {
+            Err(fail(format!("did not end within {DEADLINE:?}")))
+        }
+        Err(LaunchError::Trap(t)) => Ok(Outcome::Trapped(t.lane_trap)),
+        Err(e) => Ok(Outcome::Refused(e.to_string())),
+    }
+}
+
+/// The bytes of all bound buffers.
+fn read_back(args: &[ArgValue]) -> Option<Vec<Vec<u8>>> {
+    let mut all = Vec::new();
+    for arg in args {
+        let views = match arg {
+            ArgValue::Buffer(v) => std::slice::from_ref(v),
+            ArgValue::Buffers(v) => v,
+            ArgValue::Scalar(..) | ArgValue::Packed(_) => &[],
+        };
+        for v in views {
+            let mut bytes = vec![0; v.buffer.bytes() as usize];
+            v.buffer.read(0, &mut bytes).ok()?;
+            all.push(bytes);
+        }
+    }
+    Some(all)
+}
+
+/// Whether an outcome is the reference's.
+///
+/// # Errors
+/// What differs.
+pub fn same(reference: &Outcome, other: &Outcome) -> Result<(), String> {
+    match (reference, other) {
+        (a, b) if a == b => Ok(()),
+        (Outcome::Done(a), Outcome::Done(b)) => {
+            let differs = |(i, (x, y)): (usize, (&Vec<u8>, &Vec<u8>))| {
+                let at = x.iter().zip(y).position(|(x, y)| x != y)?;
+                let from = at & !7;
+                let part = |v: &[u8]| v[from..v.len().min(from + 8)].to_vec();
+                Some(format!(
+                    "buffer {i}, bytes from {from}: reference {:02x?}, here {:02x?}",
+                    part(x),
+                    part(y)
+                ))
+            };
+            let first = a.iter().zip(b).enumerate().find_map(differs);
+            Err(first.unwrap_or_else(|| "buffers of other sizes".into()))
+        }
+        (a, b) => {
+            let show = |o: &Outcome| match o {
+                Outcome::Done(_) => "ends".to_string(),
+                Outcome::Trapped(t) => format!("traps with {t:?}"),
+                Outcome::Refused(m) => format!("is refused: {m}"),
+            };
+            Err(format!("reference {}, here {}", show(a), show(b)))
+        }
+    }
+}
+
+/// Compares some executors with the reference on a validated case that every executor must treat alike: one that is race-free
+/// and order-free, or made so that its order cannot be seen. Gives the reference's outcome.
+///
+/// # Errors
+/// The first difference.
+pub fn compare(
+    case: &Case,
+    program: &Verified,
+    executors: &[(&dyn Executor, &str)],
+    runs: &[(usize, bool)],
+) -> Result<Outcome, Failure> {
+    let expected = run(case, program, &Reference, 1, false)?;
+    for (executor, name) in executors {
+        for (threads, deterministic) in runs {
+            let got = run(case, program, *executor, *threads, *deterministic)?;
+            same(&expected, &got).map_err(|what| Failure {
+                who: format!(
+                    "{name}, {threads} threads{}",
+                    if *deterministic { ", deterministic" } else { "" }
+                ),
+                what,
+            })?;
+        }
+    }
+    Ok(expected)
+}
+
+/// [`compare`] with the lane executor.
+///
+/// # Errors
+/// The first difference.
+pub fn check(case: &Case, program: &Verified, effort: Effort) -> Result<Outcome, Failure> {
+    let all = lanes();
+    let named: Vec<(&dyn Executor, &str)> =
+        all.iter().map(|l| (l as &dyn Executor, l.tier().name())).collect();
+    match effort {
+        Effort::One(n) => {
+            let at = (n % named.len() as u64) as usize;
+            let threads = THREADS[(n / named.len() as u64 % THREADS.len() as u64) as usize];
+            compare(case, program, &named[at..=at], &[(threads, false)])
+        }
+        Effort::Levels => compare(case, program, &named, &[(1, false)]),
+        Effort::Full => {
+            compare(case, program, &named, &[(1, false), (2, false), (3, false), (16, false), (1, true)])
+        }
+    }
+}
