@@ -13,6 +13,7 @@ macro_rules! suite {
                 Box::new($executor)
             }
             include!("suite/programs.rs");
+            include!("suite/more_programs.rs");
         }
     };
 }
