@@ -111,14 +111,15 @@ impl Case {
         case.grid = [rng.between(1, 3), 1, 1];
         case.block = block;
         case.shared_len = if unsized_shared { rng.below(100) as u64 } else { 0 };
-        case.fuel = Some(u64::from(rng.between(20, 2000)));
+        let most = if rng.one_in(4) { 200 } else { 4000 };
+        case.fuel = Some(u64::from(rng.between(20, most)));
         Some(case)
     }
 }
 
 fn small_arg(kind: &ParamKind, rng: &mut Rng) -> ArgSpec {
     let mut bytes = |elem: Type| {
-        let n = *rng.pick(&[0usize, 1, 33, 64, 200, 512, 512, 512]);
+        let n = *rng.pick(&[0usize, 1, 33, 64, 200, 800, 800, 800, 800, 800, 800, 800, 800, 800, 800]);
         let values: Vec<u64> = (0..n).map(|_| values::random(rng, elem)).collect();
         values::to_bytes(elem, &values)
     };

@@ -216,6 +216,43 @@ fn repeat(func: &mut Func, rng: &mut Rng) {
     func.code.insert(to, inst);
 }
 
+/// A kernel's declarations stay, its code becomes random instructions: any operation in any form that it has, operands mostly of
+/// the right types.
+pub fn random_code(m: &mut Module, rng: &mut Rng) {
+    let Some(kernel) = m.kernels.first_mut() else { return };
+    for f in 0..kernel.funcs.len() {
+        let Some(last) = kernel.funcs[f].code.pop() else { continue };
+        kernel.funcs[f].code.clear();
+        kernel.funcs[f].labels.clear();
+        // What registers hold at first.
+        for r in 0..kernel.funcs[f].regs.len() {
+            let Some(ty) = kernel.funcs[f].regs[r].as_ref().map(|r| r.ty) else { continue };
+            let args = vec![Operand::Reg(r as u8), Operand::Imm(values::random(rng, ty))];
+            let mov = Inst {
+                op: Op::Mov,
+                modes: [0; 3],
+                ty: Some(ty),
+                ty2: None,
+                guard: None,
+                args,
+                loc: Loc::default(),
+            };
+            kernel.funcs[f].code.push(mov);
+        }
+        for p in 0..kernel.funcs[f].preds.len() {
+            let args = vec![Operand::Pred(p as u8), Operand::Imm(rng.bits() & 1)];
+            let ty = Some(Type::Pred);
+            let mov =
+                Inst { op: Op::Mov, modes: [0; 3], ty, ty2: None, guard: None, args, loc: Loc::default() };
+            kernel.funcs[f].code.push(mov);
+        }
+        kernel.funcs[f].code.push(last);
+        for _ in 0..rng.below(12) {
+            insert(kernel, f, rng);
+        }
+    }
+}
+
 /// A new instruction whose operands have the right types.
 fn insert(kernel: &mut Kernel, f: usize, rng: &mut Rng) {
     let op = *rng.pick(Op::ALL);

@@ -462,7 +462,8 @@ impl Chunk {
     /// reads only its active ones.
     fn copy_absolute(&mut self, c: &super::decode::Copy, frame: u32) {
         let from = (c.from & !ABSOLUTE) as usize;
-        let groups = if c.to_uniform { 1 } else { self.groups };
+        // A uniform predicate is a mask for all groups as any other.
+        let groups = if c.to_uniform && !c.pred { 1 } else { self.groups };
         let group_bytes = if c.pred { 4 } else { 32 * c.size };
         for g in 0..groups {
             let step = if c.from_uniform && !c.pred { 0 } else { g * group_bytes };
@@ -492,7 +493,7 @@ impl Chunk {
         })
     }
 
-    /// The active lanes go on from a branch, or an end that others came to, one way.
+    /// The active lanes go on one way from a branch, or from a return that others took.
     fn decide(&mut self, branch: u32, join: u32, taken: bool) {
         if !self.track_decisions {
             return;
@@ -649,7 +650,10 @@ impl Chunk {
                             self.alive = and_not(&self.alive, &m);
                         }
                         self.mask = and_not(&self.mask, &m);
-                        self.decide(op.inst, NO_JOIN, false);
+                        // A return from a function is a way to its end; lanes that end are nobody's other way.
+                        if self.depth > 0 {
+                            self.decide(op.inst, NO_JOIN, false);
+                        }
                         if !any(&self.mask) {
                             if !self.pop(env) {
                                 return Stop::Done;
@@ -659,7 +663,6 @@ impl Chunk {
                     }
                     Flow::Exit => {
                         self.remove(&m);
-                        self.decide(op.inst, NO_JOIN, false);
                         if !any(&self.mask) {
                             if !self.pop(env) {
                                 return Stop::Done;
@@ -675,7 +678,6 @@ impl Chunk {
                             TrapKind::User,
                             TrapDetail::Value(op.target.into()),
                         );
-                        self.decide(op.inst, NO_JOIN, false);
                         if !any(&self.mask) {
                             if !self.pop(env) {
                                 return Stop::Done;

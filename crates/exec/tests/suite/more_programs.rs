@@ -484,3 +484,54 @@ fn a_result_across_the_lanes_of_a_small_block_is_not_seen_by_absent_lanes() {
     run(text, std::slice::from_ref(&y), config(1, 16));
     assert_eq!(read_u32s(&y), [2; 16]);
 }
+
+#[test]
+fn a_predicate_that_is_a_number_reaches_all_lanes_of_a_call() {
+    let text = "kernel k(out y: u32[]) {
+        let v: u32
+            call (v), choose, (1)
+            st.u32 y[%lane.x], v
+            exit
+        func choose(p: pred) -> (a: u32) {
+            sel.u32 a, 7, 9, p
+            ret
+        }
+        }";
+    let y = u32s(&[0; 300]);
+    run(text, std::slice::from_ref(&y), config(1, 300));
+    assert_eq!(read_u32s(&y), [7; 300]);
+}
+
+#[test]
+fn lanes_that_end_on_the_way_do_not_part_the_others() {
+    // A guarded end in a loop, and in a branch that one chunk goes as a whole and the other in part; then a barrier for all.
+    for end in ["exit", "ret", "trap 1"] {
+        let text = format!(
+            "kernel k(in x: u32[], out y: u32[]) {{
+        let v, n: u32; let p, q: pred
+            ld.u32 v, x[%lane.linear]
+            mov.u32 n, 2
+        again:
+            set.eq.u32 p, v, 1
+        @p  bra over
+            set.eq.u32 q, v, 9
+        @q  {end}
+        over:
+            loop.u32 n, again
+            bar.sync
+            st.u32 y[%lane.linear], v
+            exit
+        }}"
+        );
+        let mut x = vec![1; 300];
+        x[130..].fill(2);
+        let y = u32s(&[0; 300]);
+        run(&text, &[u32s(&x), y.clone()], config(1, 300));
+        assert_eq!(read_u32s(&y), x, "{end}");
+        if end != "trap 1" {
+            x[200] = 9;
+            let t = trap(&text, &[u32s(&x), y], config(1, 300));
+            assert_eq!(t.lane_trap.detail, TrapDetail::Missing { lanes: vec![200], count: 1 }, "{end}");
+        }
+    }
+}

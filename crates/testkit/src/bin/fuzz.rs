@@ -1,10 +1,11 @@
 //! Fuzzes the whole chain for a while and says how far the inputs came.
 //!
-//! `fuzz --cases N [--seed S] [--one KIND SEED]`: N random bodies behind a valid header, N damaged modules, N damaged texts.
+//! `fuzz --cases N [--seed S] [--one KIND HEX]`: N random programs on two executors, N random bodies behind a valid header, N
+//! damaged modules, N damaged texts; or the one input that a report names.
 //! Inputs that go wrong are kept in `corpus/found/`. Exits with 1 where one did, or where too few damaged modules came far.
 
 use phalanx_isa::{MAGIC, Module, encode};
-use phalanx_testkit::fuzz::{Stage, fuzz_one_bytes, fuzz_one_module, fuzz_one_text};
+use phalanx_testkit::fuzz::{Stage, fuzz_one_bytes, fuzz_one_module, fuzz_one_program, fuzz_one_text};
 use phalanx_testkit::program::{Config, random_program};
 use phalanx_testkit::{Rng, mutate};
 use std::io::Write;
@@ -55,8 +56,14 @@ fn corpus() -> Corpus {
     Corpus { texts, modules }
 }
 
-/// A header that fits, then anything: wild bytes, or small numbers, which look more like a module.
+/// A header that fits, then anything: random instructions, wild bytes, or small numbers, which look more like a module.
 fn random_body(rng: &mut Rng) -> Vec<u8> {
+    if rng.one_in(2) {
+        let seed = rng.bits();
+        let mut m = random_program(seed, &Config { size: 1, ..Config::of(seed) }).module;
+        mutate::random_code(&mut m, rng);
+        return encode(&m);
+    }
     let mut b = MAGIC.to_vec();
     b.extend([1, 0, 0, 1, 1, b'k', 0, 0]);
     let wild = rng.one_in(3);
@@ -89,9 +96,7 @@ fn damaged_text(c: &Corpus, rng: &mut Rng) -> String {
         0 => {
             let n = rng.below(300);
             (0..n)
-                .map(|_| {
-                    char::from_u32(rng.below(if n % 2 == 0 { 128 } else { 0x3000 }) as u32).unwrap_or('x')
-                })
+                .map(|_| char::from_u32(rng.below(if n < 150 { 128 } else { 0x3000 }) as u32).unwrap_or('x'))
                 .collect()
         }
         1 | 2 => {
@@ -109,23 +114,36 @@ fn damaged_text(c: &Corpus, rng: &mut Rng) -> String {
 
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
+    Programs,
     Bodies,
     Modules,
     Texts,
 }
 
-const KINDS: [(Kind, &str); 3] =
-    [(Kind::Bodies, "bodies"), (Kind::Modules, "modules"), (Kind::Texts, "texts")];
+const KINDS: [(Kind, &str); 4] = [
+    (Kind::Programs, "programs"),
+    (Kind::Bodies, "bodies"),
+    (Kind::Modules, "modules"),
+    (Kind::Texts, "texts"),
+];
+
+struct Arguments {
+    cases: u64,
+    seed: u64,
+    single: Option<(Kind, u64)>,
+}
 
 /// One input: how far it came, or what went wrong and the input itself.
 fn one(kind: Kind, seed: u64, c: &Corpus) -> Result<Stage, (String, Vec<u8>)> {
     let mut rng = Rng::new(seed);
     let input = match kind {
+        Kind::Programs => encode(&random_program(seed, &Config::of(seed)).module),
         Kind::Bodies => random_body(&mut rng),
         Kind::Modules => damaged_module(c, &mut rng),
         Kind::Texts => damaged_text(c, &mut rng).into_bytes(),
     };
     let run = || match kind {
+        Kind::Programs => fuzz_one_program(seed),
         Kind::Bodies => {
             let module = fuzz_one_bytes(&input)?;
             if module.is_some() { fuzz_one_module(&input, seed) } else { Ok(Stage::default()) }
@@ -158,7 +176,7 @@ fn keep(name: &str, seed: u64, kind: Kind, input: &[u8]) -> std::io::Result<Path
     Ok(path)
 }
 
-fn arguments() -> Result<(u64, u64, Option<(Kind, u64)>), String> {
+fn arguments() -> Result<Arguments, String> {
     let (mut cases, mut seed, mut single) = (1000, 1, None);
     let mut args = std::env::args().skip(1);
     while let Some(a) = args.next() {
@@ -175,8 +193,11 @@ fn arguments() -> Result<(u64, u64, Option<(Kind, u64)>), String> {
             "--seed" => seed = number()?,
             "--one" => {
                 let word = args.next().unwrap_or_default();
-                let kind =
-                    KINDS.iter().find(|(_, n)| *n == word).ok_or("--one needs bodies, modules or texts")?.0;
+                let kind = KINDS
+                    .iter()
+                    .find(|(_, n)| *n == word)
+                    .ok_or("--one needs programs, bodies, modules or texts")?
+                    .0;
                 let text = args.next().unwrap_or_default();
                 let hex = text.trim_start_matches("0x");
                 single = Some((kind, u64::from_str_radix(hex, 16).map_err(|e| format!("{text}: {e}"))?));
@@ -184,11 +205,11 @@ fn arguments() -> Result<(u64, u64, Option<(Kind, u64)>), String> {
             _ => return Err(format!("unknown argument {a}; fuzz --cases N [--seed S] [--one KIND HEX]")),
         }
     }
-    Ok((cases, seed, single))
+    Ok(Arguments { cases, seed, single })
 }
 
 fn main() -> std::process::ExitCode {
-    let (cases, seed, single) = match arguments() {
+    let Arguments { cases, seed, single } = match arguments() {
         Ok(a) => a,
         Err(e) => {
             eprintln!("{e}");
@@ -256,7 +277,13 @@ fn main() -> std::process::ExitCode {
         let percent = |n: u64| 100 * n / cases.max(1);
         match kind {
             Kind::Texts => println!("{name}: {cases}, accepted {} %", percent(counts[0])),
-            Kind::Bodies => println!("{name}: {cases}, decoded {}, validated {}", counts[0], counts[1]),
+            Kind::Programs => println!("{name}: {cases}, trapped {} %", percent(counts[3])),
+            Kind::Bodies => {
+                println!(
+                    "{name}: {cases}, decoded {}, validated {}, ran {}",
+                    counts[0], counts[1], counts[2]
+                );
+            }
             Kind::Modules => {
                 let words = ["decoded", "validated", "ran", "trapped", "compared"];
                 let all: Vec<String> =

@@ -18,7 +18,8 @@ pub(super) fn case(mut w: Writer<'_>, m: &Mnemonic) -> Case {
     let add = format!("add.{ty}");
     // Some lanes may not come to a barrier; then the launch traps.
     let g = if m.op == Op::Bar && w.legal { None } else { w.random_guard() };
-    let skip = (m.op != Op::Bar || !w.legal).then(|| w.rng.one_in(3)).unwrap_or(false).then(|| w.part_ways());
+    let apart = (m.op != Op::Bar || !w.legal) && w.rng.one_in(3);
+    let skip = apart.then(|| w.part_ways());
     let mut more = Vec::new();
     let mut fuel = None;
     match m.op {

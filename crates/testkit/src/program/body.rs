@@ -492,6 +492,10 @@ impl Body {
 
     /// A trap, or the early end of some lanes.
     fn end_some(&mut self, m: &mut Maker<'_>) {
+        // With a declared block size the validator may see who is missing at what comes later, and refuse it.
+        if m.collectives && m.k.kernel.block.is_some() {
+            return self.alu(m);
+        }
         let (s, from) = (self.scratch(Type::U32), self.source(m, Type::U32));
         let (c, k) = (self.condition.clone(), m.rng.below(32) as u64);
         self.f.op("and.u32", &[&s, &from, &Operand::Imm(31)]);
