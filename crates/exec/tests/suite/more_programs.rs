@@ -493,13 +493,13 @@ fn a_predicate_that_is_a_number_reaches_all_lanes_of_a_call() {
             st.u32 y[%lane.x], v
             exit
         func choose(p: pred) -> (a: u32) {
-            sel.u32 a, 7, 9, p
+            sel.u32 a, %lane.x, 999, p
             ret
         }
         }";
     let y = u32s(&[0; 300]);
     run(text, std::slice::from_ref(&y), config(1, 300));
-    assert_eq!(read_u32s(&y), [7; 300]);
+    assert_eq!(read_u32s(&y), (0..300).collect::<Vec<u32>>());
 }
 
 #[test]
