@@ -6,7 +6,7 @@
 //! Safety of all functions: called from `Chunk::run` with an operation that `decode` made for the running program, so that
 //! operand offsets name slots of the right type and size (see `Chunk::at`).
 
-use super::chunk::{Chunk, Env, FULL, Mask, NONE, and, any, bits, lanes_of};
+use super::chunk::{Chunk, Env, FULL, GROUPS, Mask, NONE, and, any, bits, lanes_of};
 use super::decode::DOp;
 use super::ops::{Bin, Compare, Float, FloatSource, FloatToInt, Int, Num, Shift, Tern, Trig, Un, Value};
 use crate::reference::alu_detail;
@@ -84,7 +84,7 @@ pub(super) unsafe fn spread(x: &mut Chunk, op: &DOp, _: &Env<'_>, m: &Mask) -> b
 /// How many groups an operation covers.
 #[inline(always)]
 pub(super) fn groups(x: &Chunk, op: &DOp) -> usize {
-    if op.uniform { 1 } else { x.groups.min(super::chunk::GROUPS) }
+    if op.uniform { 1 } else { x.groups.min(GROUPS) }
 }
 
 /// Runs `f(group, active lanes)` for the groups with active lanes.
@@ -278,7 +278,7 @@ pub(super) unsafe fn compare<O: Compare>(x: &mut Chunk, op: &DOp, m: &Mask) -> b
             }
             let r = movemask(&r);
             if op.uniform {
-                *d = [r; 4];
+                *d = [r; GROUPS];
             } else {
                 (*d)[g] = ((*d)[g] & !w) | (r & w);
             }
@@ -401,7 +401,7 @@ pub(super) unsafe fn countdown<T: Int>(x: &mut Chunk, op: &DOp, m: &Mask) -> boo
             put(d.add(g), &r, w, x.born[g]);
             let taken = movemask(&nonzero) & w;
             if op.uniform {
-                *p = [taken; 4];
+                *p = [taken; GROUPS];
             } else {
                 (*p)[g] = taken;
             }
@@ -439,7 +439,7 @@ pub(super) unsafe fn checked(
                     let (word, bit) = (&mut d[g], 1 << i);
                     *word = if v != 0 { *word | bit } else { *word & !bit };
                     if op.uniform {
-                        *d = [if v != 0 { u32::MAX } else { 0 }; 4];
+                        *d = [if v != 0 { u32::MAX } else { 0 }; GROUPS];
                     }
                 }
                 // SAFETY: as above.
