@@ -179,7 +179,6 @@ impl<'a> View<'a> {
     /// Loads 32 consecutive elements from `first` as plain values where nobody writes the buffer, else one relaxed atomic
     /// load each. The caller has checked that `first + 32 <= len` and that `T` has the element's size.
     #[inline(always)]
-    #[allow(dead_code, reason = "the lockstep executor's")]
     pub(crate) fn load32<T: Elem>(&self, first: u64, out: &mut [T; 32]) {
         assert!(first.checked_add(32).is_some_and(|e| e <= self.len) && size_of::<T>() == self.elem.bytes());
         let at = first as usize;
