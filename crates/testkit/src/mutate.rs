@@ -115,9 +115,11 @@ fn operand(kernel: &Kernel, f: usize, o: &mut Operand, ty: Option<Type>, len: us
     match o {
         Operand::Reg(r) => {
             let held = func.regs.get(*r as usize).and_then(|r| r.as_ref()).map_or(Type::U32, |r| r.ty);
+            // A register that an earlier mutation took away has no others of its type.
+            let like = registers(func, held);
             *o = match rng.below(4) {
-                0 => source(kernel, f, ty.unwrap_or(held), rng),
-                _ => rng.pick(&registers(func, held)).clone(),
+                1.. if !like.is_empty() => rng.pick(&like).clone(),
+                _ => source(kernel, f, ty.unwrap_or(held), rng),
             };
         }
         Operand::Pred(_) => *o = Operand::Pred(rng.below(func.preds.len().max(1)) as u8),

@@ -1,7 +1,7 @@
 //! Fuzzes the whole chain for a while and says how far the inputs came.
 //!
-//! `fuzz --cases N [--seed S] [--one KIND HEX]`: N random programs on two executors, N random bodies behind a valid header, N
-//! damaged modules, N damaged texts; or the one input that a report names.
+//! `fuzz --cases N [--seed S] [--only KIND] [--one KIND HEX]`: N random programs on two executors, N random bodies behind a
+//! valid header, N damaged modules and N damaged texts; or one kind of them, or the one input that a report names.
 //! Inputs that go wrong are kept in `corpus/found/`. Exits with 1 where one did, or where too few damaged modules came far.
 
 use phalanx_isa::{MAGIC, Module, encode};
@@ -131,17 +131,26 @@ struct Arguments {
     cases: u64,
     seed: u64,
     single: Option<(Kind, u64)>,
+    only: Option<Kind>,
 }
 
 /// One input: how far it came, or what went wrong and the input itself.
 fn one(kind: Kind, seed: u64, c: &Corpus) -> Result<Stage, (String, Vec<u8>)> {
-    let mut rng = Rng::new(seed);
-    let input = match kind {
-        Kind::Programs => encode(&random_program(seed, &Config::of(seed)).module),
-        Kind::Bodies => random_body(&mut rng),
-        Kind::Modules => damaged_module(c, &mut rng),
-        Kind::Texts => damaged_text(c, &mut rng).into_bytes(),
+    let make = || {
+        let mut rng = Rng::new(seed);
+        match kind {
+            Kind::Programs => encode(&random_program(seed, &Config::of(seed)).module),
+            Kind::Bodies => random_body(&mut rng),
+            Kind::Modules => damaged_module(c, &mut rng),
+            Kind::Texts => damaged_text(c, &mut rng).into_bytes(),
+        }
     };
+    let said = |panic: Box<dyn std::any::Any + Send>| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        format!("panic: {}", text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("?"))
+    };
+    let input = catch_unwind(AssertUnwindSafe(make))
+        .map_err(|panic| (format!("the generator itself, {}", said(panic)), Vec::new()))?;
     let run = || match kind {
         Kind::Programs => fuzz_one_program(seed),
         Kind::Bodies => {
@@ -157,11 +166,7 @@ fn one(kind: Kind, seed: u64, c: &Corpus) -> Result<Stage, (String, Vec<u8>)> {
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(Ok(stage)) => Ok(stage),
         Ok(Err(what)) => Err((what, input)),
-        Err(panic) => {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            let text = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("?");
-            Err((format!("panic: {text}"), input))
-        }
+        Err(panic) => Err((said(panic), input)),
     }
 }
 
@@ -176,8 +181,13 @@ fn keep(name: &str, seed: u64, kind: Kind, input: &[u8]) -> std::io::Result<Path
     Ok(path)
 }
 
+fn named(word: &str) -> Result<Kind, String> {
+    let found = KINDS.iter().find(|(_, n)| *n == word).map(|(k, _)| *k);
+    found.ok_or_else(|| format!("`{word}` is none of programs, bodies, modules, texts"))
+}
+
 fn arguments() -> Result<Arguments, String> {
-    let (mut cases, mut seed, mut single) = (1000, 1, None);
+    let (mut cases, mut seed, mut single, mut only) = (1000, 1, None, None);
     let mut args = std::env::args().skip(1);
     while let Some(a) = args.next() {
         let mut number = || -> Result<u64, String> {
@@ -191,25 +201,29 @@ fn arguments() -> Result<Arguments, String> {
         match a.as_str() {
             "--cases" => cases = number()?,
             "--seed" => seed = number()?,
+            "--only" => {
+                let word = args.next().unwrap_or_default();
+                only = Some(named(&word)?);
+            }
             "--one" => {
                 let word = args.next().unwrap_or_default();
-                let kind = KINDS
-                    .iter()
-                    .find(|(_, n)| *n == word)
-                    .ok_or("--one needs programs, bodies, modules or texts")?
-                    .0;
+                let kind = named(&word)?;
                 let text = args.next().unwrap_or_default();
                 let hex = text.trim_start_matches("0x");
                 single = Some((kind, u64::from_str_radix(hex, 16).map_err(|e| format!("{text}: {e}"))?));
             }
-            _ => return Err(format!("unknown argument {a}; fuzz --cases N [--seed S] [--one KIND HEX]")),
+            _ => {
+                return Err(format!(
+                    "unknown argument {a}; fuzz --cases N [--seed S] [--only KIND] [--one KIND HEX]"
+                ));
+            }
         }
     }
-    Ok(Arguments { cases, seed, single })
+    Ok(Arguments { cases, seed, single, only })
 }
 
 fn main() -> std::process::ExitCode {
-    let Arguments { cases, seed, single } = match arguments() {
+    let Arguments { cases, seed, single, only } = match arguments() {
         Ok(a) => a,
         Err(e) => {
             eprintln!("{e}");
@@ -237,7 +251,7 @@ fn main() -> std::process::ExitCode {
     let start = Instant::now();
     let mut failures = 0u64;
     let mut good = true;
-    for (kind, name) in KINDS {
+    for (kind, name) in KINDS.into_iter().filter(|(k, _)| only.is_none_or(|o| o == *k)) {
         let mut seeds = Rng::new(seed);
         let mut counts = [0u64; 5];
         let mut shown = Instant::now();
