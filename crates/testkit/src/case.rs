@@ -93,7 +93,10 @@ impl Case {
     /// `None`: its packed weights would be too large.
     pub fn for_any(module: Module, rng: &mut Rng) -> Option<Case> {
         let kernel = module.kernels.first()?;
-        let mut args: Vec<ArgSpec> = kernel.params.iter().map(|p| small_arg(&p.kind, rng)).collect();
+        // One buffer that is too short is enough for a trap: mostly, none is.
+        let some_small = rng.one_in(4);
+        let mut args: Vec<ArgSpec> =
+            kernel.params.iter().map(|p| small_arg(&p.kind, some_small, rng)).collect();
         for i in 0..args.len() {
             if let ParamKind::Packed { n, k, .. } = &kernel.params[i].kind {
                 let (n, k) = (size(kernel, &args, n)?, size(kernel, &args, k)?);
@@ -105,21 +108,26 @@ impl Case {
             }
         }
         let lanes = *rng.pick(&[1u32, 7, 32, 33, 40, 64, 129, 160, 257]);
-        let block = kernel.block.unwrap_or([lanes, 1, 1]);
+        // Shared arrays mostly have an element per lane.
+        let longest = kernel.shared.iter().filter_map(|a| a.len).max().unwrap_or(0);
+        let fits = longest > 0 && longest <= 400 && !rng.one_in(5);
+        let block = kernel.block.unwrap_or([if fits { longest as u32 } else { lanes }, 1, 1]);
         let unsized_shared = kernel.shared.last().is_some_and(|a| a.len.is_none());
         let mut case = Case::new(module, args);
         case.grid = [rng.between(1, 3), 1, 1];
         case.block = block;
-        case.shared_len = if unsized_shared { rng.below(100) as u64 } else { 0 };
+        let most = if rng.one_in(4) { 100 } else { 1 };
+        let lanes = u64::from(case.block.iter().fold(1u32, |n, d| n.saturating_mul(*d)));
+        case.shared_len = if unsized_shared { lanes.min(2000) / most } else { 0 };
         let most = if rng.one_in(4) { 200 } else { 4000 };
         case.fuel = Some(u64::from(rng.between(20, most)));
         Some(case)
     }
 }
 
-fn small_arg(kind: &ParamKind, rng: &mut Rng) -> ArgSpec {
+fn small_arg(kind: &ParamKind, some_small: bool, rng: &mut Rng) -> ArgSpec {
     let mut bytes = |elem: Type| {
-        let n = *rng.pick(&[0usize, 1, 33, 64, 200, 800, 800, 800, 800, 800, 800, 800, 800, 800, 800]);
+        let n = if some_small { *rng.pick(&[0usize, 1, 33, 64, 200, 800]) } else { 800 };
         let values: Vec<u64> = (0..n).map(|_| values::random(rng, elem)).collect();
         values::to_bytes(elem, &values)
     };
