@@ -1,15 +1,26 @@
 //! Bodies of the native operations: what one block computes at once, on plain slices.
 //!
-//! This crate knows nothing of lanes, programs or launches. It has the packed form of ternary weights ([`PackedWeights`]) and
-//! their product with rows of 8-bit activations ([`ternary_rows`]), once fast and once in the plainest way ([`mod@reference`]).
+//! This crate knows nothing of lanes, programs or launches. It has the packed forms of weights ([`PackedWeights`]), the
+//! quantisation of activations ([`quantise`]), their products ([`matmul`]) in a body for each SIMD level, and the same products
+//! once more in the plainest way ([`mod@reference`]). [`Plan`] divides a product over threads.
 //!
-//! Invariant: every product here is an exact integer sum, so all bodies of an operation give the same result whatever their
-//! order; `k` is at most [`MAX_K`], so that the sums fit an i32.
-#![forbid(unsafe_code)]
+//! Invariant: integer sums are exact and every float sum has one written order, so all bodies of an operation and all divisions
+//! give the same bits.
 
+mod arena;
+mod format;
 mod packed;
+mod plan;
+mod product;
+mod quantise;
 pub mod reference;
+mod rows;
 mod ternary;
 
-pub use packed::{MAX_K, PackError, PackedFormat, PackedWeights, pack_t2};
+pub use format::PackedFormat;
+pub use packed::{MAX_K, PackError, PackedWeights, Scales, pack_t2};
+pub use plan::{Part, Plan, Split};
+pub use product::{Activation, Input, Output, ProductError, Scratch, matmul, scratch_bytes};
+pub use quantise::{Quantised, quantise};
+pub use rows::{Rows, StrideError, Tile};
 pub use ternary::ternary_rows;

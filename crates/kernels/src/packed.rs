@@ -1,32 +1,21 @@
-//! Ternary weights, two bits each.
+//! Packed weights: one resident form of a matrix, from which decode and prefill both run, and how it is made row by row.
 
-/// Columns at most: 2^23 products of at most 128 in size sum to at most 2^30, and fit an i32 even where a body adds them with
-/// the codes' zero point (twice that) before it corrects.
-pub const MAX_K: usize = 1 << 23;
+use crate::arena::Arena;
+use crate::format::{PackedFormat, STRIPE};
+use phalanx_simd::half::{bf16_to_f32, f16_to_f32};
 
-/// Rows of a tile.
-pub(crate) const TILE_ROWS: usize = 64;
-/// Columns of a tile.
-pub(crate) const TILE_COLS: usize = 16;
-/// Bytes of a tile: 64 * 16 weights of two bits.
-pub(crate) const TILE_BYTES: usize = TILE_ROWS * TILE_COLS / 4;
-/// Four weights of value 0: code 1 in every plane.
-const ZEROS: u8 = 0b01_01_01_01;
-
-/// How packed weights are laid out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum PackedFormat {
-    /// Ternary, two bits a weight, tiles of 64 rows by 16 columns.
-    T2,
-}
+/// Columns at most of a ternary matrix ([`PackedFormat::max_k`]).
+pub const MAX_K: usize = PackedFormat::T2.max_k();
 
 /// Why weights cannot be packed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PackError {
-    /// A weight that is not -1, 0 or 1.
-    #[error("weight [{row}, {col}] is {value}; ternary weights are -1, 0 or 1")]
+    /// A weight outside the layout's range.
+    #[error("weight [{row}, {col}] is {value}; {format} holds {} to {}", format.range().0, format.range().1)]
     Value {
+        /// Layout.
+        format: PackedFormat,
         /// Row.
         row: usize,
         /// Column.
@@ -45,11 +34,29 @@ pub enum PackError {
         /// Weights given.
         given: usize,
     },
+    /// Another number of scales than rows.
+    #[error("{given} scales for {n} rows; give one for each row, one for all, or none")]
+    Scales {
+        /// Rows.
+        n: usize,
+        /// Scales given.
+        given: usize,
+    },
     /// More columns than exact 32-bit sums allow.
-    #[error("{k} columns are too many: exact 32-bit sums allow {MAX_K}")]
+    #[error("{k} columns are too many for {format}: exact 32-bit sums allow {}", format.max_k())]
     TooWide {
+        /// Layout.
+        format: PackedFormat,
         /// Columns.
         k: usize,
+    },
+    /// The layout does not hold such weights.
+    #[error("{format} does not hold {what}")]
+    Kind {
+        /// Layout.
+        format: PackedFormat,
+        /// What was given.
+        what: &'static str,
     },
     /// The packed form does not fit in memory.
     #[error("cannot allocate {bytes} bytes for packed weights")]
@@ -59,69 +66,219 @@ pub enum PackError {
     },
 }
 
-/// Ternary weights of `n` rows by `k` columns in the layout "T2-64x16".
-///
-/// Bytes are indexed `[n / 64][k / 16][rb][row][j]` with `rb` below 4 (groups of 16 rows), `row` below 16 and `j` below 4. A
-/// byte holds four weights of one row: its bits `2p` and `2p + 1` are the code of column `16 * kc + 4 * p + j`. The codes 0, 1
-/// and 2 stand for -1, 0 and 1. Rows are padded to a multiple of 64 and columns to a multiple of 16, both with code 1, so that
-/// padding never contributes. One vector register of 16, 32 or 64 bytes thus sees 4, 8 or 16 rows and the same four columns of
-/// each, whatever the instruction set.
-#[derive(Clone, PartialEq, Eq)]
+/// Factors of a whole matrix, multiplied to the exact sums afterwards.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Scales {
+    /// No factor.
+    None,
+    /// One for all rows.
+    Tensor(f32),
+    /// One for each row.
+    Rows(Vec<f32>),
+}
+
+impl Scales {
+    /// The factor of a row, if there is any.
+    ///
+    /// # Panics
+    /// Where `row` is outside the shape.
+    pub fn of(&self, row: usize) -> Option<f32> {
+        match self {
+            Scales::None => None,
+            Scales::Tensor(s) => Some(*s),
+            Scales::Rows(all) => Some(all[row]),
+        }
+    }
+}
+
+/// Weights of `n` rows by `k` columns in one of the layouts of [`PackedFormat`], in memory that is aligned to 64 bytes and, where
+/// large, in huge pages. Rows are padded to a multiple of 64 and columns to whole steps and blocks, all with weights of 0.
 pub struct PackedWeights {
     format: PackedFormat,
     n: usize,
     k: usize,
-    bytes: Vec<u8>,
+    stripe: usize,
+    scales: Scales,
+    arena: Arena,
+}
+
+impl PartialEq for PackedWeights {
+    fn eq(&self, other: &Self) -> bool {
+        (self.format, self.n, self.k, &self.scales, self.bytes())
+            == (other.format, other.n, other.k, &other.scales, other.bytes())
+    }
 }
 
 impl std::fmt::Debug for PackedWeights {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "PackedWeights({:?}, {} x {}, {} bytes)", self.format, self.n, self.k, self.bytes.len())
+        write!(f, "PackedWeights({:?}, {} x {}, {} bytes)", self.format, self.n, self.k, self.arena.len())
     }
 }
 
-/// Packs `weights` (`n` rows of `k`, row after row, each -1, 0 or 1).
+/// Packs `weights` (`n` rows of `k`, row after row, each -1, 0 or 1) with two bits each.
 ///
 /// # Errors
-/// Another number of weights than `n * k`, `k` above [`MAX_K`], a value that is not ternary (its place is named), or no memory.
-///
-/// ```
-/// let w = phalanx_kernels::pack_t2(2, 3, &[1, 0, -1, -1, 1, 1])?;
-/// let mut sums = [0; 2];
-/// phalanx_kernels::ternary_rows(&w, &[10, 20, 30], 0, &mut sums);
-/// assert_eq!(sums, [-20, 40]);
-/// # Ok::<(), phalanx_kernels::PackError>(())
-/// ```
+/// As [`PackedWeights::pack`], and another number of weights than `n * k`.
 pub fn pack_t2(n: usize, k: usize, weights: &[i8]) -> Result<PackedWeights, PackError> {
     if n.checked_mul(k) != Some(weights.len()) {
         return Err(PackError::Length { n, k, given: weights.len() });
     }
-    if k > MAX_K {
-        return Err(PackError::TooWide { k });
-    }
-    let tiles = n.div_ceil(TILE_ROWS).checked_mul(k.div_ceil(TILE_COLS));
-    let size = tiles.and_then(|t| t.checked_mul(TILE_BYTES));
-    let size = size.ok_or(PackError::OutOfMemory { bytes: usize::MAX })?;
-    let mut bytes = Vec::new();
-    bytes.try_reserve_exact(size).map_err(|_| PackError::OutOfMemory { bytes: size })?;
-    bytes.resize(size, ZEROS);
-    let mut packed = PackedWeights { format: PackedFormat::T2, n, k, bytes };
-    for (i, &value) in weights.iter().enumerate() {
-        let (row, col) = (i / k, i % k);
-        let code = match value {
-            -1 => 0,
-            0 => 1,
-            1 => 2,
-            _ => return Err(PackError::Value { row, col, value }),
-        };
-        let (byte, shift) = packed.place(row, col);
-        let b = &mut packed.bytes[byte];
-        *b = *b & !(3 << shift) | code << shift;
-    }
-    Ok(packed)
+    PackedWeights::pack(PackedFormat::T2, n, k, Scales::None, |row, out| {
+        out.copy_from_slice(&weights[row * k..][..k]);
+    })
 }
 
 impl PackedWeights {
+    /// Packs a matrix of integers into [`PackedFormat::T2`], [`PackedFormat::T3`] or [`PackedFormat::I8`]. `fill` is called once
+    /// for each row, ascending, and writes the row's `k` weights: the matrix need not exist unpacked.
+    ///
+    /// # Errors
+    /// Another layout, `k` above [`PackedFormat::max_k`], a value outside [its range](PackError::Value) (its place is named),
+    /// another number of scales than rows, or no memory.
+    ///
+    /// ```
+    /// use phalanx_kernels::{PackedFormat, PackedWeights, Scales};
+    /// let rows = [[1, 0, -1], [-1, 1, 1]];
+    /// let w = PackedWeights::pack(PackedFormat::T3, 2, 3, Scales::Tensor(0.5), |row, out| out.copy_from_slice(&rows[row]))?;
+    /// assert_eq!((w.n(), w.k(), w.get(1, 0)), (2, 3, -1));
+    /// # Ok::<(), phalanx_kernels::PackError>(())
+    /// ```
+    pub fn pack(
+        format: PackedFormat,
+        n: usize,
+        k: usize,
+        scales: Scales,
+        mut fill: impl FnMut(usize, &mut [i8]),
+    ) -> Result<PackedWeights, PackError> {
+        if format.block().is_some() || format.is_float() {
+            return Err(PackError::Kind { format, what: "integers without a scale per block" });
+        }
+        let mut packed = PackedWeights::empty(format, n, k, scales)?;
+        packed.integers(|row, out, _| fill(row, out))?;
+        Ok(packed)
+    }
+
+    /// Packs a matrix with a scale for each row in each block of columns into [`PackedFormat::T2Blocks`], [`PackedFormat::Q8_0`]
+    /// or [`PackedFormat::Q4_0`]. `fill` writes a row's `k` weights and the bits of its f16 scales, one for each block of
+    /// [`PackedFormat::block`] columns, the last of which may be shorter.
+    ///
+    /// # Errors
+    /// As [`PackedWeights::pack`].
+    pub fn pack_blocks(
+        format: PackedFormat,
+        n: usize,
+        k: usize,
+        fill: impl FnMut(usize, &mut [i8], &mut [u16]),
+    ) -> Result<PackedWeights, PackError> {
+        if format.block().is_none() {
+            return Err(PackError::Kind { format, what: "a scale per block" });
+        }
+        let mut packed = PackedWeights::empty(format, n, k, Scales::None)?;
+        packed.integers(fill)?;
+        Ok(packed)
+    }
+
+    /// Packs a matrix of f32. `fill` writes a row's `k` weights.
+    ///
+    /// # Errors
+    /// As [`PackedWeights::pack`].
+    pub fn pack_f32(
+        n: usize,
+        k: usize,
+        mut fill: impl FnMut(usize, &mut [f32]),
+    ) -> Result<PackedWeights, PackError> {
+        let mut packed = PackedWeights::empty(PackedFormat::F32, n, k, Scales::None)?;
+        packed.elements(|row, out: &mut [f32]| fill(row, out), |v, at| at.copy_from_slice(&v.to_ne_bytes()));
+        Ok(packed)
+    }
+
+    /// Packs a matrix of 16-bit floats, given by their bits, into [`PackedFormat::F16`] or [`PackedFormat::Bf16`].
+    ///
+    /// # Errors
+    /// As [`PackedWeights::pack`].
+    pub fn pack_half(
+        format: PackedFormat,
+        n: usize,
+        k: usize,
+        mut fill: impl FnMut(usize, &mut [u16]),
+    ) -> Result<PackedWeights, PackError> {
+        if !matches!(format, PackedFormat::F16 | PackedFormat::Bf16) {
+            return Err(PackError::Kind { format, what: "16-bit floats" });
+        }
+        let mut packed = PackedWeights::empty(format, n, k, Scales::None)?;
+        packed.elements(|row, out: &mut [u16]| fill(row, out), |v, at| at.copy_from_slice(&v.to_ne_bytes()));
+        Ok(packed)
+    }
+
+    /// Zeroed memory for a shape.
+    fn empty(format: PackedFormat, n: usize, k: usize, scales: Scales) -> Result<PackedWeights, PackError> {
+        if k > format.max_k() {
+            return Err(PackError::TooWide { format, k });
+        }
+        if let Scales::Rows(all) = &scales
+            && all.len() != n
+        {
+            return Err(PackError::Scales { n, given: all.len() });
+        }
+        let stripe = format.stripe_bytes(k);
+        let size = stripe.and_then(|s| s.checked_mul(n.div_ceil(STRIPE)));
+        let size = size.ok_or(PackError::OutOfMemory { bytes: usize::MAX })?;
+        let arena = Arena::new(size).ok_or(PackError::OutOfMemory { bytes: size })?;
+        Ok(PackedWeights { format, n, k, stripe: stripe.unwrap_or(0), scales, arena })
+    }
+
+    /// Fills an integer layout row by row, padding included.
+    fn integers(&mut self, mut fill: impl FnMut(usize, &mut [i8], &mut [u16])) -> Result<(), PackError> {
+        let PackedWeights { format, n, k, .. } = *self;
+        let (low, high) = format.range();
+        let blocks = format.block().map_or(0, |block| k.div_ceil(block));
+        let mut values = vec![0i8; format.padded(k)];
+        let mut scales = vec![0u16; blocks];
+        for row in 0..n.next_multiple_of(STRIPE) {
+            if row < n {
+                fill(row, &mut values[..k], &mut scales);
+                if let Some(col) = values.iter().position(|v| !(low..=high).contains(v)) {
+                    return Err(PackError::Value { format, row, col, value: values[col] });
+                }
+            } else {
+                values.fill(0);
+                scales.fill(0);
+            }
+            let start = row / STRIPE * self.stripe;
+            let stripe = &mut self.arena.bytes_mut()[start..][..self.stripe];
+            let in_stripe = row % STRIPE;
+            for (step, part) in values.chunks_exact(format.step_cols()).enumerate() {
+                let at = format.step_at(step * format.step_cols()) + 4 * in_stripe;
+                stripe[at..at + 4].copy_from_slice(&format.encode(part));
+            }
+            for (block, scale) in scales.iter().enumerate() {
+                let first = block * format.block().unwrap_or(0);
+                let at = format.scales_at(first).unwrap_or(0) + 2 * in_stripe;
+                stripe[at..at + 2].copy_from_slice(&scale.to_ne_bytes());
+            }
+        }
+        Ok(())
+    }
+
+    /// Fills a float layout row by row; what pads the rows stays 0.
+    fn elements<T: Copy + Default>(
+        &mut self,
+        mut fill: impl FnMut(usize, &mut [T]),
+        put: impl Fn(T, &mut [u8]),
+    ) {
+        let PackedWeights { format, n, k, .. } = *self;
+        let mut values = vec![T::default(); k];
+        let size = size_of::<T>();
+        for row in 0..n {
+            fill(row, &mut values);
+            let start = row / STRIPE * self.stripe + row % STRIPE * size;
+            let bytes = &mut self.arena.bytes_mut()[start..];
+            for (col, v) in values.iter().enumerate() {
+                put(*v, &mut bytes[col * format.step_bytes()..][..size]);
+            }
+        }
+    }
+
     /// The layout.
     pub fn format(&self) -> PackedFormat {
         self.format
@@ -136,32 +293,64 @@ impl PackedWeights {
     }
     /// The packed bytes, padding included.
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+        self.arena.bytes()
+    }
+    /// Factors of the whole matrix.
+    pub fn scales(&self) -> &Scales {
+        &self.scales
+    }
+    /// The 64 rows of stripe `i`, padding included.
+    pub(crate) fn stripe(&self, i: usize) -> &[u8] {
+        &self.bytes()[i * self.stripe..][..self.stripe]
     }
 
-    /// Tiles side by side in a stripe of 64 rows.
-    pub(crate) fn tiles_per_stripe(&self) -> usize {
-        self.k.div_ceil(TILE_COLS)
+    fn check(&self, row: usize, col: usize) -> &[u8] {
+        assert!(row < self.n && col < self.k, "weight [{row}, {col}] of {} x {}", self.n, self.k);
+        self.stripe(row / STRIPE)
     }
 
-    /// Byte index and bit shift of a weight's code.
-    fn place(&self, row: usize, col: usize) -> (usize, usize) {
-        let tile = row / TILE_ROWS * self.tiles_per_stripe() + col / TILE_COLS;
-        let (in_tile, in_col) = (row % TILE_ROWS, col % TILE_COLS);
-        (tile * TILE_BYTES + in_tile * 4 + in_col % 4, in_col / 4 * 2)
+    /// The integer at `row`, `col`, before any scale.
+    ///
+    /// # Panics
+    /// Where `row` or `col` is outside the shape, or the layout is of floats.
+    pub fn get(&self, row: usize, col: usize) -> i8 {
+        let stripe = self.check(row, col);
+        assert!(!self.format.is_float(), "{} holds no integers", self.format);
+        let in_step = col % self.format.step_cols();
+        let byte = stripe[self.format.step_at(col) + row % STRIPE * 4 + in_step % 4];
+        self.format.decode(byte, in_step / 4)
     }
 
-    /// The weight at `row`, `col`.
+    /// The bits of the f16 scale of the block that holds `row`, `col`; `None` in a layout without blocks.
     ///
     /// # Panics
     /// Where `row` or `col` is outside the shape.
-    pub fn get(&self, row: usize, col: usize) -> i8 {
-        assert!(row < self.n && col < self.k, "weight [{row}, {col}] of {} x {}", self.n, self.k);
-        let (byte, shift) = self.place(row, col);
-        (self.bytes[byte] >> shift & 3) as i8 - 1
+    pub fn block_scale(&self, row: usize, col: usize) -> Option<u16> {
+        let stripe = self.check(row, col);
+        let at = self.format.scales_at(col)? + 2 * (row % STRIPE);
+        Some(u16::from_ne_bytes([stripe[at], stripe[at + 1]]))
     }
 
-    /// All weights, row after row, as [`pack_t2`] takes them.
+    /// The weight's value: an integer times its block's scale, or a float. The matrix's own [`Scales`] are not applied.
+    ///
+    /// # Panics
+    /// Where `row` or `col` is outside the shape.
+    pub fn value(&self, row: usize, col: usize) -> f32 {
+        let stripe = self.check(row, col);
+        let at = |size: usize| self.format.step_at(col) + row % STRIPE * size;
+        let half = || u16::from_ne_bytes([stripe[at(2)], stripe[at(2) + 1]]);
+        match self.format {
+            PackedFormat::F32 => f32::from_ne_bytes(std::array::from_fn(|i| stripe[at(4) + i])),
+            PackedFormat::F16 => f16_to_f32(half()),
+            PackedFormat::Bf16 => bf16_to_f32(half()),
+            _ => f32::from(self.get(row, col)) * self.block_scale(row, col).map_or(1.0, f16_to_f32),
+        }
+    }
+
+    /// All integers, row after row, before any scale.
+    ///
+    /// # Panics
+    /// Where the layout is of floats.
     pub fn unpack(&self) -> Vec<i8> {
         (0..self.n).flat_map(|row| (0..self.k).map(move |col| self.get(row, col))).collect()
     }

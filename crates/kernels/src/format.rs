@@ -1,0 +1,229 @@
+//! The packed layouts: how many columns share a step, where a weight's byte lies, what a byte means.
+//!
+//! Every layout is cut into *stripes* of 64 rows. A stripe is a row of *steps* in ascending columns; a step of an integer
+//! layout has four bytes for each of the 64 rows, so that a vector register of 16, 32 or 64 bytes sees the same columns of 4, 8
+//! or 16 rows, whatever the instruction set. Layouts with a scale per block put the block's 64 scales (f16) before its steps.
+
+use std::fmt;
+
+/// Rows of a stripe.
+pub(crate) const STRIPE: usize = 64;
+/// Bytes of an integer step: four for each row.
+pub(crate) const STEP: usize = 4 * STRIPE;
+/// Bytes of a block's scales: an f16 for each row.
+pub(crate) const SCALES: usize = 2 * STRIPE;
+
+/// How packed weights are laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PackedFormat {
+    /// Ternary, two bits a weight: bits `2p`, `2p + 1` of byte `j` of a row are the code of column `4p + j` of a step of 16.
+    T2,
+    /// Ternary, 1.6 bits a weight: byte `j` of a row holds columns `4p + j` of a step of 20 for `p` below 5 as a fraction in
+    /// base 3, the first digit the most significant.
+    T3,
+    /// [`PackedFormat::T2`] in blocks of 256 columns, each with a scale for each row (TQ1_0, TQ2_0).
+    T2Blocks,
+    /// Eight bits: byte `j` of a row is column `j` of a step of 4, plus 128.
+    I8,
+    /// [`PackedFormat::I8`] in blocks of 32 columns, each with a scale for each row.
+    Q8_0,
+    /// Four bits in blocks of 32 columns, each with a scale for each row: the low half of byte `j` is column `j` of a step of 8,
+    /// the high half column `4 + j`, both plus 8.
+    Q4_0,
+    /// Single precision, a column a step.
+    F32,
+    /// Half precision, a column a step.
+    F16,
+    /// The upper half of single precision, a column a step.
+    Bf16,
+}
+
+impl PackedFormat {
+    /// Every layout.
+    pub const ALL: &'static [PackedFormat] = &[
+        PackedFormat::T2,
+        PackedFormat::T3,
+        PackedFormat::T2Blocks,
+        PackedFormat::I8,
+        PackedFormat::Q8_0,
+        PackedFormat::Q4_0,
+        PackedFormat::F32,
+        PackedFormat::F16,
+        PackedFormat::Bf16,
+    ];
+
+    /// The name used on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            PackedFormat::T2 => "t2",
+            PackedFormat::T3 => "t3",
+            PackedFormat::T2Blocks => "t2-blocks",
+            PackedFormat::I8 => "i8",
+            PackedFormat::Q8_0 => "q8_0",
+            PackedFormat::Q4_0 => "q4_0",
+            PackedFormat::F32 => "f32",
+            PackedFormat::F16 => "f16",
+            PackedFormat::Bf16 => "bf16",
+        }
+    }
+
+    /// Whether the activations are f32; otherwise they are 8-bit codes.
+    pub const fn is_float(self) -> bool {
+        matches!(self, PackedFormat::F32 | PackedFormat::F16 | PackedFormat::Bf16)
+    }
+
+    /// Columns that share a scale for each row, where the layout has such blocks.
+    pub const fn block(self) -> Option<usize> {
+        match self {
+            PackedFormat::T2Blocks => Some(256),
+            PackedFormat::Q8_0 | PackedFormat::Q4_0 => Some(32),
+            _ => None,
+        }
+    }
+
+    /// Columns at most: what keeps every exact sum inside an i32. 2^23 products of at most 128 sum to at most 2^30; products of
+    /// two bytes reach 2^14. Layouts with blocks and floats are held to the same size.
+    pub const fn max_k(self) -> usize {
+        match self {
+            PackedFormat::I8 => (1 << 17) - 1,
+            _ => 1 << 23,
+        }
+    }
+
+    /// Columns of a step.
+    pub(crate) const fn step_cols(self) -> usize {
+        match self {
+            PackedFormat::T2 | PackedFormat::T2Blocks => 16,
+            PackedFormat::T3 => 20,
+            PackedFormat::I8 | PackedFormat::Q8_0 => 4,
+            PackedFormat::Q4_0 => 8,
+            PackedFormat::F32 | PackedFormat::F16 | PackedFormat::Bf16 => 1,
+        }
+    }
+
+    /// Bytes of a step.
+    pub(crate) const fn step_bytes(self) -> usize {
+        match self {
+            PackedFormat::F16 | PackedFormat::Bf16 => 2 * STRIPE,
+            _ => STEP,
+        }
+    }
+
+    /// `k` with the columns that fill up its last step or block.
+    pub(crate) fn padded(self, k: usize) -> usize {
+        k.next_multiple_of(self.block().unwrap_or(self.step_cols()))
+    }
+
+    /// Bytes of a stripe of `k` columns; `None` where that overflows.
+    pub(crate) fn stripe_bytes(self, k: usize) -> Option<usize> {
+        let steps = self.padded(k) / self.step_cols();
+        let scales = self.block().map_or(0, |block| k.div_ceil(block) * SCALES);
+        steps.checked_mul(self.step_bytes())?.checked_add(scales)
+    }
+
+    /// Where the step of column `col` begins in its stripe.
+    pub(crate) fn step_at(self, col: usize) -> usize {
+        let scales = self.block().map_or(0, |block| (col / block + 1) * SCALES);
+        col / self.step_cols() * self.step_bytes() + scales
+    }
+
+    /// Where the scales of column `col`'s block begin in a stripe, in a layout with blocks.
+    pub(crate) fn scales_at(self, col: usize) -> Option<usize> {
+        let block = self.block()?;
+        let first = col / block * block;
+        Some(self.step_at(first) - SCALES)
+    }
+
+    /// A row's four bytes of one step from `step_cols` values, each in the layout's range.
+    pub(crate) fn encode(self, values: &[i8]) -> [u8; 4] {
+        std::array::from_fn(|j| {
+            let v = |p: usize| i32::from(values[4 * p + j]);
+            let byte = match self {
+                PackedFormat::T2 | PackedFormat::T2Blocks => {
+                    (v(0) + 1) | (v(1) + 1) << 2 | (v(2) + 1) << 4 | (v(3) + 1) << 6
+                }
+                PackedFormat::T3 => {
+                    let q = (0..5).fold(0, |q, p| 3 * q + v(p) + 1);
+                    (q * 256 + 242) / 243
+                }
+                PackedFormat::Q4_0 => (v(0) + 8) | (v(1) + 8) << 4,
+                _ => v(0) + 128,
+            };
+            byte as u8
+        })
+    }
+
+    /// The value in plane `p` of an integer layout's byte.
+    pub(crate) fn decode(self, byte: u8, p: usize) -> i8 {
+        let value = match self {
+            PackedFormat::T2 | PackedFormat::T2Blocks => i32::from(byte >> (2 * p) & 3) - 1,
+            PackedFormat::T3 => {
+                let rest = (0..p).fold(byte, |b, _| b.wrapping_mul(3));
+                ((i32::from(rest) * 3) >> 8) - 1
+            }
+            PackedFormat::Q4_0 => i32::from(byte >> (4 * p) & 15) - 8,
+            _ => i32::from(byte) - 128,
+        };
+        value as i8
+    }
+
+    /// The range of an integer layout's values.
+    pub(crate) fn range(self) -> (i8, i8) {
+        match self {
+            PackedFormat::T2 | PackedFormat::T2Blocks | PackedFormat::T3 => (-1, 1),
+            PackedFormat::Q4_0 => (-8, 7),
+            _ => (-128, 127),
+        }
+    }
+}
+
+impl fmt::Display for PackedFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_value_of_every_integer_layout_comes_back_from_every_place() {
+        for format in PackedFormat::ALL.iter().copied().filter(|f| !f.is_float()) {
+            let (low, high) = format.range();
+            let mut values = vec![0i8; format.step_cols()];
+            for place in 0..values.len() {
+                for other in [low, 0, high] {
+                    values.fill(other);
+                    for value in low..=high {
+                        values[place] = value;
+                        let bytes = format.encode(&values);
+                        let back: Vec<i8> =
+                            (0..values.len()).map(|c| format.decode(bytes[c % 4], c / 4)).collect();
+                        assert_eq!(back, values, "{format}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn steps_follow_each_other_and_fill_the_stripe() {
+        for format in PackedFormat::ALL.iter().copied() {
+            for k in [0, 1, 3, 16, 31, 32, 33, 255, 256, 257, 1000] {
+                let cols = format.step_cols();
+                let mut at = 0;
+                for col in (0..format.padded(k)).step_by(cols) {
+                    if format.block().is_some_and(|b| col % b == 0) {
+                        assert_eq!(format.scales_at(col), Some(at), "{format}");
+                        at += SCALES;
+                    }
+                    assert_eq!(format.step_at(col), at, "{format}");
+                    assert_eq!(format.step_at(col + cols - 1), at, "{format}");
+                    at += format.step_bytes();
+                }
+                assert_eq!(format.stripe_bytes(k), Some(at), "{format} {k}");
+            }
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! Activations as 8-bit codes: one scale for each row, by its largest magnitude.
+
+use phalanx_simd::Tier;
+
+/// What [`quantise`] found out about a row.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Quantised {
+    /// 127 / max(|x|, 1e-5), rounded to f32: codes divided by it give the values back.
+    pub scale: f32,
+    /// Sum of the codes.
+    pub sum: i32,
+}
+
+/// 1.5 * 2^23: adding it rounds a small number to an integer, half to even, in the low bits of the sum.
+const ROUND: f32 = 12_582_912.0;
+
+/// Writes the codes of a row: x * s rounded half to even and held to -128..=127, where s is 127 / max(|x|, 1e-5) computed in
+/// f64 and rounded to f32. NaN has code 0 and does not count for the maximum. `codes` beyond the row are left alone.
+///
+/// # Panics
+/// Where `codes` is shorter than `row`.
+pub fn quantise(tier: Tier, row: &[f32], codes: &mut [i8]) -> Quantised {
+    let _ = tier;
+    body(row, &mut codes[..row.len()])
+}
+
+/// Branch-free loops, for the compiler to vectorise at each level.
+#[inline(always)]
+fn body(row: &[f32], codes: &mut [i8]) -> Quantised {
+    const INFINITY: u32 = 0x7f80_0000;
+    // Magnitudes compare like their bits.
+    let magnitude = |x: &f32| {
+        let bits = x.to_bits() & 0x7fff_ffff;
+        if bits > INFINITY { 0 } else { bits }
+    };
+    let largest = f32::from_bits(row.iter().map(magnitude).fold(0, u32::max));
+    let scale = (127.0 / f64::from(largest).max(1e-5)) as f32;
+    let mut sum = 0i32;
+    for (x, code) in row.iter().zip(codes) {
+        let y = x * scale;
+        // An infinite row has scale 0 and products that are NaN.
+        let y = if y.is_nan() { 0.0 } else { y.clamp(-128.0, 127.0) };
+        *code = (y + ROUND).to_bits() as i8;
+        sum = sum.wrapping_add(i32::from(*code));
+    }
+    Quantised { scale, sum }
+}
