@@ -4,6 +4,7 @@ use crate::buffer::{Allocation, BufferError, BufferView, Storage};
 pub use crate::error::LaunchError;
 use crate::native::Claims;
 use crate::pool::LaunchPool;
+use crate::schedule::{Order, Purpose, Schedule};
 use crate::trap::{LaneTrap, Trap};
 use crate::view::View;
 use crate::workers::{FloatMode, Workers};
@@ -127,6 +128,8 @@ pub struct RunOptions {
     pub phase: u32,
     /// Bytes that pool allocations of the launch may take together, shared out evenly over its lanes (an element takes 8).
     pub pool_limit_bytes: u64,
+    /// Runs one of the orders that the memory model allows, chosen by this number (see [`crate::schedule`]).
+    pub schedule_seed: Option<u64>,
 }
 
 impl Default for RunOptions {
@@ -139,6 +142,7 @@ impl Default for RunOptions {
             class: None,
             phase: 0,
             pool_limit_bytes: 1 << 30,
+            schedule_seed: None,
         }
     }
 }
@@ -212,6 +216,20 @@ impl<'a> Launch<'a> {
             (true, _) => 1,
             (false, 0) => all,
             (false, n) => n.min(all),
+        }
+    }
+    /// The schedule, where the caller asked for one.
+    pub fn schedule(&self) -> Option<Schedule> {
+        self.options.schedule_seed.map(Schedule::new)
+    }
+    /// The order in which blocks start.
+    pub fn block_order(&self) -> Order {
+        let blocks = self.blocks();
+        match self.schedule() {
+            Some(s) if !self.program.analysis(self.kernel_index).may_wait => {
+                s.choices(Purpose::Launch).order(blocks)
+            }
+            _ => Order::ascending(blocks),
         }
     }
     /// The view of a buffer parameter (`which` for an array of buffers). `None` where there is none.
@@ -522,6 +540,11 @@ impl Bound {
         let kernel = self.kernel();
         if options.phase >= 768 || options.class.is_some_and(|c| c >= 96) {
             let what = "the launch class must be below 96 and the launch phase below 768".into();
+            return Err(LaunchError::Config { kernel: kernel.name.clone(), what });
+        }
+        if options.deterministic && options.schedule_seed.is_some() {
+            let what =
+                "a deterministic launch has one fixed order, so a schedule seed cannot choose one".into();
             return Err(LaunchError::Config { kernel: kernel.name.clone(), what });
         }
         let mut slots = Vec::with_capacity(self.args.len());

@@ -19,6 +19,7 @@ pub mod launch;
 pub mod native;
 pub mod pool;
 pub mod reference;
+pub mod schedule;
 pub mod sequence;
 mod trap;
 mod view;

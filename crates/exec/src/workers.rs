@@ -332,7 +332,33 @@ pub(crate) mod spin {
     }
 }
 
-/// Runs all blocks of a launch: each worker makes its state once and takes blocks in ascending order. Reports the trap of the
+/// The trap of the lowest block so far, of all threads.
+pub(crate) struct Traps {
+    first: Mutex<Option<LaneTrap>>,
+    lowest: AtomicU64,
+}
+
+impl Traps {
+    pub(crate) fn new() -> Traps {
+        Traps { first: Mutex::new(None), lowest: AtomicU64::new(u64::MAX) }
+    }
+    /// Whether a lower block than this one trapped, so that it need not run.
+    pub(crate) fn stop(&self, block: u64) -> bool {
+        block > self.lowest.load(Ordering::Relaxed)
+    }
+    pub(crate) fn add(&self, trap: LaneTrap) {
+        self.lowest.fetch_min(trap.block, Ordering::Relaxed);
+        let mut slot = self.first.lock();
+        if slot.as_ref().is_none_or(|t| trap.block < t.block) {
+            *slot = Some(trap);
+        }
+    }
+    pub(crate) fn result(self) -> Result<(), LaneTrap> {
+        self.first.into_inner().map_or(Ok(()), Err)
+    }
+}
+
+/// Runs all blocks of a launch: each worker makes its state once and takes blocks in the launch's order. Reports the trap of the
 /// lowest block; blocks below a trapping one run to their end first, blocks above it may not start.
 pub(crate) fn run_blocks<S>(
     launch: &Launch<'_>,
@@ -342,8 +368,8 @@ pub(crate) fn run_blocks<S>(
     run: impl Fn(&mut S, u64) -> Result<(), LaneTrap> + Sync,
 ) -> Result<(), LaneTrap> {
     let blocks = launch.blocks();
-    let first: Mutex<Option<LaneTrap>> = Mutex::new(None);
-    let lowest_trap = AtomicU64::new(u64::MAX);
+    let order = launch.block_order();
+    let traps = Traps::new();
     let next = AtomicU64::new(0);
     let threads = (threads as u64).min(blocks).max(1);
     // Several claims per thread, so that a slowed core does not leave the others waiting.
@@ -357,16 +383,15 @@ pub(crate) fn run_blocks<S>(
                 return;
             }
             let state = state.get_or_insert_with(&init);
-            for block in from..(from + step).min(blocks) {
-                if block > lowest_trap.load(Ordering::Relaxed) {
-                    return;
+            for block in (from..(from + step).min(blocks)).map(|i| order.at(i)) {
+                if traps.stop(block) {
+                    if order.is_ascending() {
+                        return;
+                    }
+                    continue;
                 }
                 if let Err(trap) = run(state, block) {
-                    lowest_trap.fetch_min(block, Ordering::Relaxed);
-                    let mut slot = first.lock();
-                    if slot.as_ref().is_none_or(|t| block < t.block) {
-                        *slot = Some(trap);
-                    }
+                    traps.add(trap);
                 }
             }
         }
@@ -376,7 +401,7 @@ pub(crate) fn run_blocks<S>(
     } else {
         launch.workers.run(threads as usize, grain, &work)
     }
-    first.into_inner().map_or(Ok(()), Err)
+    traps.result()
 }
 
 /// Sets this thread's float mode to round-to-nearest with denormals kept and no traps; the mode before comes back on drop.

@@ -94,6 +94,14 @@ impl Launcher {
         self.options.deterministic = true;
         self
     }
+    /// Runs one of the orders that the memory model allows, chosen by `seed`: blocks and lanes that may run in any order do, and
+    /// waits and atomics give others a turn (see [`crate::exec::schedule`]). With one thread the seed repeats the order exactly.
+    /// For finding out whether a program depends on the order; slower than a launch without. Refused with
+    /// [`Launcher::deterministic`].
+    pub fn schedule_seed(mut self, seed: u64) -> Launcher {
+        self.options.schedule_seed = Some(seed);
+        self
+    }
     /// Stops the launch when the token is cancelled.
     pub fn cancel(mut self, token: &CancelToken) -> Launcher {
         self.options.cancel = Some(token.clone());

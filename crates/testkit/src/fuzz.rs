@@ -1,6 +1,6 @@
 //! What the fuzzers do with one input. Nothing here may panic or run on for long; a wrong result is an `Err` that says what.
 
-use crate::oracle::{self, Effort, Outcome};
+use crate::oracle::{self, Effort, How, Outcome};
 use crate::program::{Config, random_program};
 use crate::{Case, Rng};
 use phalanx_isa::{Base, Effect, Module, Op, Operand, Special, decode, encode};
@@ -107,7 +107,8 @@ pub fn fuzz_one_module(bytes: &[u8], seed: u64) -> Result<Stage, String> {
     let executor = rng.pick(&all);
     let threads = *rng.pick(&oracle::THREADS[..3]);
     for executor in [executor as &dyn phalanx_exec::Executor, &phalanx_exec::reference::Reference] {
-        let outcome = oracle::run(&case, &program, executor, threads, false).map_err(|f| f.to_string())?;
+        let outcome =
+            oracle::run(&case, &program, executor, How::threads(threads)).map_err(|f| f.to_string())?;
         stage.ran |= !matches!(outcome, Outcome::Refused(_));
         stage.trapped |= matches!(outcome, Outcome::Trapped(_));
     }

@@ -50,8 +50,48 @@ pub enum Effort {
     One(u64),
     /// Every SIMD level on one thread.
     Levels,
+    /// The schedule of this seed: the reference, and one SIMD level on one thread and on a count chosen by the seed.
+    Schedule(u64),
     /// Every SIMD level on 1, 2, 3 and 16 threads and as `--deterministic`.
     Full,
+}
+
+/// How a case is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct How {
+    /// Threads at most.
+    pub threads: usize,
+    /// The order of blocks and lanes.
+    pub order: Order,
+}
+
+/// The order of blocks and lanes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// As the executor likes.
+    Any,
+    /// Ascending, on one thread.
+    Deterministic,
+    /// That of a schedule seed.
+    Seed(u64),
+}
+
+impl How {
+    /// So many threads, in any order.
+    pub fn threads(threads: usize) -> How {
+        How { threads, order: Order::Any }
+    }
+}
+
+impl std::fmt::Display for How {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} threads", self.threads)?;
+        match self.order {
+            Order::Any => Ok(()),
+            Order::Deterministic => write!(f, ", deterministic"),
+            Order::Seed(seed) => write!(f, ", schedule seed {seed}"),
+        }
+    }
 }
 
 /// Thread counts of [`Effort::Full`]; 1 stands for the caller's thread.
@@ -87,14 +127,8 @@ pub fn validate(case: &Case) -> Result<Verified, Box<Rejected>> {
 ///
 /// # Errors
 /// It did not end in time, or the executor reported what no executor may.
-pub fn run(
-    case: &Case,
-    program: &Verified,
-    executor: &dyn Executor,
-    threads: usize,
-    deterministic: bool,
-) -> Result<Outcome, Failure> {
-    let fail = |what: String| Failure { who: format!("{} on {threads} threads", executor.name()), what };
+pub fn run(case: &Case, program: &Verified, executor: &dyn Executor, how: How) -> Result<Outcome, Failure> {
+    let fail = |what: String| Failure { who: format!("{}, {how}", executor.name()), what };
     let Some(args) = case.bind() else { return Ok(Outcome::Refused("no bindings".into())) };
     let config = LaunchConfig::new(case.grid, case.block).with_shared(case.shared_len);
     let bound = match Bound::new(0, program, 0, args.clone(), Some(config)) {
@@ -104,14 +138,15 @@ pub fn run(
     let prepared = executor.prepare(program, 0).map_err(|e| fail(e.to_string()))?;
     let options = RunOptions {
         fuel: case.fuel,
-        threads,
-        deterministic,
+        threads: how.threads,
+        deterministic: how.order == Order::Deterministic,
+        schedule_seed: if let Order::Seed(seed) = how.order { Some(seed) } else { None },
         cancel: Some(CancelToken::with_deadline(Instant::now() + DEADLINE)),
         class: case.class,
         phase: case.phase,
         pool_limit_bytes: case.pool_limit_bytes,
     };
-    match bound.run(&*prepared, workers(threads), &options) {
+    match bound.run(&*prepared, workers(how.threads), &options) {
         Ok(()) => Ok(Outcome::Done(read_back(&args).ok_or_else(|| fail("a buffer is gone".into()))?)),
         Err(LaunchError::Trap(t)) if t.lane_trap.kind == TrapKind::Cancelled => {
             Err(fail(format!("did not end within {DEADLINE:?}")))
@@ -180,19 +215,13 @@ pub fn compare(
     case: &Case,
     program: &Verified,
     executors: &[(&dyn Executor, &str)],
-    runs: &[(usize, bool)],
+    runs: &[How],
 ) -> Result<Outcome, Failure> {
-    let expected = run(case, program, &Reference, 1, false)?;
+    let expected = run(case, program, &Reference, How::threads(1))?;
     for (executor, name) in executors {
-        for (threads, deterministic) in runs {
-            let got = run(case, program, *executor, *threads, *deterministic)?;
-            same(&expected, &got).map_err(|what| Failure {
-                who: format!(
-                    "{name}, {threads} threads{}",
-                    if *deterministic { ", deterministic" } else { "" }
-                ),
-                what,
-            })?;
+        for how in runs {
+            let got = run(case, program, *executor, *how)?;
+            same(&expected, &got).map_err(|what| Failure { who: format!("{name}, {how}"), what })?;
         }
     }
     Ok(expected)
@@ -210,11 +239,20 @@ pub fn check(case: &Case, program: &Verified, effort: Effort) -> Result<Outcome,
         Effort::One(n) => {
             let at = (n % named.len() as u64) as usize;
             let threads = THREADS[(n / named.len() as u64 % THREADS.len() as u64) as usize];
-            compare(case, program, &named[at..=at], &[(threads, false)])
+            compare(case, program, &named[at..=at], &[How::threads(threads)])
         }
-        Effort::Levels => compare(case, program, &named, &[(1, false)]),
+        Effort::Levels => compare(case, program, &named, &[How::threads(1)]),
+        Effort::Schedule(seed) => {
+            let at = (seed % named.len() as u64) as usize;
+            let threads = THREADS[(seed / named.len() as u64 % THREADS.len() as u64) as usize];
+            let how = |threads| How { threads, order: Order::Seed(seed) };
+            compare(case, program, &[(&Reference, "reference"), named[at]], &[how(1), how(threads)])
+        }
         Effort::Full => {
-            compare(case, program, &named, &[(1, false), (2, false), (3, false), (16, false), (1, true)])
+            let threads = THREADS.iter().map(|n| How::threads(*n));
+            let deterministic = How { threads: 1, order: Order::Deterministic };
+            let runs: Vec<How> = threads.chain([deterministic]).collect();
+            compare(case, program, &named, &runs)
         }
     }
 }

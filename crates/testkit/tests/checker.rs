@@ -5,6 +5,7 @@ use phalanx_exec::launch::{Launch, Slot};
 use phalanx_exec::reference::Reference;
 use phalanx_exec::{Executor, LaneTrap, LaunchError, Prepared};
 use phalanx_isa::{TrapKind, parse_mnemonic};
+use phalanx_testkit::oracle::How;
 use phalanx_testkit::{Case, ops, oracle};
 use phalanx_verify::Verified;
 use std::sync::Arc;
@@ -60,7 +61,7 @@ fn cases(mnemonic: &str) -> [Case; 2] {
     let m = parse_mnemonic(mnemonic).unwrap();
     let traps = |c: &Case| {
         let program = oracle::validate(c).unwrap();
-        matches!(oracle::run(c, &program, &Reference, 1, false), Ok(oracle::Outcome::Trapped(_)))
+        matches!(oracle::run(c, &program, &Reference, How::threads(1)), Ok(oracle::Outcome::Trapped(_)))
     };
     let find = |want: bool| (0..200).map(|s| ops::case(&m, s)).find(|c| traps(c) == want).unwrap();
     [find(false), find(true)]
@@ -79,7 +80,7 @@ fn planted_mistakes_are_found() {
     ] {
         let program = oracle::validate(case).unwrap();
         let wrong = Wrong(mistake);
-        let result = oracle::compare(case, &program, &[(&wrong, "wrong")], &[(1, false)]);
+        let result = oracle::compare(case, &program, &[(&wrong, "wrong")], &[How::threads(1)]);
         assert_eq!(result.is_err(), found, "{mistake:?}: {:?}", result.err());
     }
 }

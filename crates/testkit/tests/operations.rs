@@ -3,7 +3,7 @@
 use phalanx_exec::reference::Reference;
 use phalanx_exec::{Executor, lanes::Lanes};
 use phalanx_isa::all_mnemonics;
-use phalanx_testkit::oracle::{self, Effort, Outcome};
+use phalanx_testkit::oracle::{self, Effort, How, Outcome};
 use phalanx_testkit::row_cases::{LANES, row_case};
 use phalanx_testkit::rows::ROWS;
 use phalanx_testkit::{Rng, ops, values};
@@ -25,7 +25,7 @@ fn rows_hold_in_every_lane_of_every_executor() {
             let c = row_case(row, fill, lane, &mut rng);
             let program = oracle::validate(&c.case).unwrap_or_else(|r| panic!("{row:?}: {:#?}", r.errors));
             for (executor, name) in &all {
-                let got = oracle::run(&c.case, &program, *executor, 1, false).unwrap();
+                let got = oracle::run(&c.case, &program, *executor, How::threads(1)).unwrap();
                 match (&c.expected, got) {
                     (Ok(want), Outcome::Done(memory)) => {
                         let stored =

@@ -480,3 +480,39 @@ fn verified_modules_are_shared_between_threads() {
         "{text}"
     );
 }
+
+#[test]
+fn loops_that_may_wait_for_another_block_are_known() {
+    let around = |body: &str| {
+        format!("kernel k(in x: u32[], inout y: u32[]) block 32 {{\n{body}\nst.u32 y[2], 1\nexit\n}}")
+    };
+    let cases = [
+        ("again: aload.acquire.u32 r0, y[0]\nset.eq.u32 p0, r0, 0\n@p0 bra again", true),
+        ("again: ld.u32 r0, y[0]\nset.eq.u32 p0, r0, 0\n@p0 bra again", true),
+        ("again: cas.acq_rel.u32 r0, y[0], 0, 1\nset.ne.u32 p0, r0, 0\n@p0 bra again", true),
+        // The read before the loop is none of its rounds; what only this launch's blocks read, or only add to, tells nothing.
+        (
+            "ld.u32 r0, y[0]\nagain: ld.u32 r1, x[r0]\nadd.u32 r0, r0, r1\nset.lt.u32 p0, r0, 9\n@p0 bra again",
+            false,
+        ),
+        ("mov.u32 r0, 9\nagain: red.add.relaxed.u32 y[0], r0\nloop.u32 r0, again", false),
+        ("aload.acquire.u32 r0, y[0]\nst.u32 y[1], r0", false),
+    ];
+    for (body, expected) in cases {
+        assert_eq!(checked(&around(body)).analysis(0).may_wait, expected, "{body}");
+    }
+    let in_function = "kernel k(inout y: u32[]) block 32 {
+        again:
+            call (r0), look, ()
+            set.eq.u32 p0, r0, 0
+        @p0 bra again
+            st.u32 y[1], 1
+            exit
+            func look() -> (seen: u32) {
+                aload.acquire.u32 seen, y[0]
+                ret
+            }
+        }";
+    assert!(checked(in_function).analysis(0).may_wait);
+    assert!(!checked(&in_function.replace("st.u32 y[1], 1", "nop")).analysis(0).may_wait, "nobody writes it");
+}

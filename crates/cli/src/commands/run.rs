@@ -66,6 +66,10 @@ pub struct Args {
     /// One thread, blocks and lanes in ascending order
     #[arg(long)]
     deterministic: bool,
+    /// One of the orders that are allowed, by number; with --threads 1 exactly
+    /// the same one each time
+    #[arg(long, value_name = "N", conflicts_with = "deterministic")]
+    schedule_seed: Option<u64>,
     /// Write a timeline that Perfetto opens
     #[arg(long, value_name = "FILE.json")]
     trace: Option<PathBuf>,
@@ -131,6 +135,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
     launcher = args.fuel.into_iter().fold(launcher, |l, n| l.fuel(n));
     launcher = args.class.into_iter().fold(launcher, |l, n| l.class(n));
+    launcher = args.schedule_seed.into_iter().fold(launcher, |l, n| l.schedule_seed(n));
     if args.deterministic {
         launcher = launcher.deterministic();
     }

@@ -29,6 +29,8 @@ fn wrong_usage_has_status_2() {
         ("run add.phx --grid x", &["--grid"]),
         ("run add.phx --fuel x", &["--fuel"]),
         ("run add.phx --class 96", &["--class"]),
+        ("run add.phx --schedule-seed x", &["--schedule-seed"]),
+        ("run add.phx --schedule-seed 1 --deterministic", &["--schedule-seed", "--deterministic"]),
         ("run add.phx --phase 768", &["--phase"]),
         // What does not fit the kernel.
         ("run two.phx", &["--kernel", "a, b"]),
@@ -72,7 +74,6 @@ fn what_is_not_built_is_refused_and_not_in_the_help() {
         "run add.phx --sanitize race",
         "run add.phx --sanitize=race",
         "run add.phx --strict",
-        "run add.phx --schedule-seed 1",
         "run add.phx --explore 4",
         "run add.phx --bundle b",
         "run add.phx --resonance r.json",

@@ -6,6 +6,7 @@
 use super::decode::{ABSOLUTE, Code, DOp, Flow, NO_JOIN, Program};
 use crate::launch::Launch;
 use crate::pool::LaunchPool;
+use crate::schedule::{Choices, Purpose};
 use crate::trap::{LaneTrap, TrapDetail};
 use crate::view::View;
 use phalanx_isa::{TrapKind, Type, limits};
@@ -86,6 +87,8 @@ struct Way {
 pub(super) enum Stop {
     /// At a block collective: the index of its operation.
     At(u32),
+    /// Before an operation, or the first one: it goes on when its turn comes.
+    Yielded,
     /// No lane is left.
     Done,
 }
@@ -151,6 +154,8 @@ pub(super) struct Chunk {
     pub(super) phase: [u16; LANES],
     pub(super) pool_sequence: [u32; LANES],
     ticks: u32,
+    /// Where the launch's schedule makes it stand back.
+    choices: Choices,
     /// Per-subgroup partial results of a block reduction.
     pub(super) partial: [u64; GROUPS],
     /// A barrier was passed with this operation's arguments; used by the block.
@@ -190,6 +195,7 @@ impl Chunk {
             phase: [0; LANES],
             pool_sequence: [0; LANES],
             ticks: 0,
+            choices: Choices::default(),
             partial: [0; GROUPS],
             stop: Stop::Done,
         }
@@ -209,6 +215,10 @@ impl Chunk {
         self.regions.clear();
         self.trap = None;
         self.stuck.clear();
+        self.stop = Stop::Yielded;
+        if let Some(schedule) = env.launch.schedule() {
+            self.choices = schedule.choices(Purpose::Chunk(env.block, self.first_lane));
+        }
         if env.program.uses_state {
             self.phase = [env.launch.phase_of_block(env.block) as u16; LANES];
             self.pool_sequence = [0; LANES];
@@ -521,7 +531,7 @@ impl Chunk {
         }
     }
 
-    /// Runs until all lanes stopped at a block collective or ended.
+    /// Runs until all lanes stopped at a block collective or ended, or others are to go first.
     pub(super) fn run(&mut self, env: &Env<'_>) {
         self.stop = self.run_inner(env);
     }
@@ -633,6 +643,11 @@ impl Chunk {
                                     continue 'func;
                                 }
                             }
+                        }
+                    }
+                    Flow::Yield => {
+                        if self.choices.one_in(2) {
+                            return Stop::Yielded;
                         }
                     }
                     Flow::Call => {

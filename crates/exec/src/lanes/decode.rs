@@ -6,11 +6,11 @@ use super::memory::{AtomicOp, IndexFns};
 use super::tier;
 use phalanx_isa::{ArgType, Atomic};
 use phalanx_isa::{
-    Base, Cmp, Inst, Kernel, Kind, LoadOrder, Mem, Op, Operand, Order, ParamKind, Role, Special, StoreOrder,
-    Type,
+    Base, Cmp, Effect, Inst, Kernel, Kind, LoadOrder, Mem, Op, Operand, Order, ParamKind, Role, Special,
+    StoreOrder, Type,
 };
 use phalanx_simd::tier::Tier;
-use phalanx_verify::{KernelAnalysis, Scope};
+use phalanx_verify::{KernelAnalysis, Scope, collective};
 use std::collections::HashMap;
 
 /// A function that carries out an operation for a chunk. False: the active mask changed (lanes trapped).
@@ -36,6 +36,8 @@ pub(super) enum Flow {
     Join,
     /// Pays for a basic block (`target` instructions).
     Fuel,
+    /// A schedule may let others go first.
+    Yield,
     Call,
     Return,
     Exit,
@@ -179,7 +181,7 @@ struct Decoder<'a> {
     kernel: &'a Kernel,
     analysis: &'a KernelAnalysis,
     tier: Tier,
-    fuel: bool,
+    form: Form,
     slots: Vec<Slot>,
     by_source: HashMap<(Source, Type), u32>,
     absolute: u32,
@@ -195,8 +197,17 @@ struct Decoder<'a> {
     scratch_pred: u32,
 }
 
-/// Decodes a kernel for a SIMD level; with `fuel`, basic blocks begin with an operation that pays for them.
-pub(super) fn decode(kernel: &Kernel, analysis: &KernelAnalysis, tier: Tier, fuel: bool) -> Program {
+/// What a decoded kernel has beyond its instructions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Form {
+    /// Basic blocks begin with an operation that pays for them.
+    pub(super) fuel: bool,
+    /// Before atomics, fences, pool and subgroup operations, and at the head of loops, others may have a turn.
+    pub(super) yields: bool,
+}
+
+/// Decodes a kernel for a SIMD level.
+pub(super) fn decode(kernel: &Kernel, analysis: &KernelAnalysis, tier: Tier, form: Form) -> Program {
     let mut private_offsets = Vec::new();
     let mut private = 0usize;
     for a in &kernel.private {
@@ -207,7 +218,7 @@ pub(super) fn decode(kernel: &Kernel, analysis: &KernelAnalysis, tier: Tier, fue
         kernel,
         analysis,
         tier,
-        fuel,
+        form,
         slots: Vec::new(),
         by_source: HashMap::new(),
         absolute: round(GROUPS * 32 * 8),
@@ -239,6 +250,13 @@ pub(super) fn decode(kernel: &Kernel, analysis: &KernelAnalysis, tier: Tier, fue
         static_cost: insts().count() as u64,
         has_loops: analysis.funcs.iter().any(|f| !f.cfg.back_edges().is_empty() || f.recursive),
     }
+}
+
+/// Whether other lanes may see when the instruction happens, or it waits for them.
+fn synchronises(inst: &Inst) -> bool {
+    let info = inst.op.info();
+    [Effect::MemAtomic, Effect::Fence, Effect::Pool].iter().any(|e| info.has(*e))
+        || collective(inst) == Some(Scope::Subgroup)
 }
 
 impl Decoder<'_> {
@@ -390,9 +408,14 @@ impl Decoder<'_> {
             if joins[i] {
                 ops.push(self.plain(at, Flow::Join));
             }
-            if self.fuel && a.cfg.blocks[block as usize].start == at {
+            let begins = a.cfg.blocks[block as usize].start == at;
+            if self.form.fuel && begins {
                 let cost = a.cfg.blocks[block as usize].cost() as u32;
                 ops.push(DOp { target: cost, ..self.plain(at, Flow::Fuel) });
+            }
+            let heads_loop = || a.cfg.back_edges().iter().any(|(_, to)| *to == block);
+            if self.form.yields && (begins && heads_loop() || synchronises(inst)) {
+                ops.push(self.plain(at, Flow::Yield));
             }
             self.instruction(inst, at, frames, &mut ops);
         }

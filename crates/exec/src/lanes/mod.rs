@@ -14,17 +14,19 @@ mod body;
 mod chunk;
 mod cross;
 mod decode;
+mod interleave;
 mod memory;
 mod ops;
 mod tier;
 
 use crate::launch::{Executor, Launch, LaunchError, Prepared};
 use crate::native::{MatmulT2, Site, matmul_t2};
+use crate::schedule::{Choices, Order, Purpose};
 use crate::trap::{LaneTrap, TrapDetail};
 use crate::view::View;
 use crate::workers::{Grain, run_blocks};
 use chunk::{Chunk, Env, GROUPS, LANES, Stop, lanes_of};
-use decode::{BlockOp, MemOperand, Program, Source};
+use decode::{BlockOp, Form, MemOperand, Program, Source};
 use parking_lot::Mutex;
 use phalanx_isa::{Special, TrapKind, Type};
 use phalanx_simd::tier::Tier;
@@ -69,13 +71,14 @@ impl Executor for Lanes {
     }
     fn prepare(&self, program: &Verified, kernel_index: usize) -> Result<Arc<dyn Prepared>, LaunchError> {
         let kernel = &program.module().kernels[kernel_index];
-        let plain = decode::decode(kernel, program.analysis(kernel_index), self.tier, false);
+        let plain = decode::decode(kernel, program.analysis(kernel_index), self.tier, Form::default());
         Ok(Arc::new(LanesKernel {
             verified: program.clone(),
             kernel_index,
             tier: self.tier,
             plain,
             fueled: OnceLock::new(),
+            scheduled: OnceLock::new(),
             idle: Mutex::new(Vec::new()),
         }))
     }
@@ -88,6 +91,8 @@ struct LanesKernel {
     plain: Program,
     /// The form that counts fuel, made when first needed.
     fueled: OnceLock<Program>,
+    /// The form for schedules, which counts fuel too.
+    scheduled: OnceLock<Program>,
     /// States of earlier launches of the plain form.
     idle: Mutex<Vec<BlockState>>,
 }
@@ -131,24 +136,28 @@ struct BlockState {
     /// Whether the launch's constants are in the chunks' absolute areas.
     ready: bool,
     plain: bool,
+    /// In which order a schedule lets chunks run.
+    choices: Choices,
 }
 
 impl Prepared for LanesKernel {
     fn run(&self, launch: &Launch<'_>) -> Result<(), LaneTrap> {
-        let fuel = launch.options.fuel.is_some();
-        let program = if fuel {
-            self.fueled.get_or_init(|| {
-                let kernel = &self.verified.module().kernels[self.kernel_index];
-                decode::decode(kernel, self.verified.analysis(self.kernel_index), self.tier, true)
-            })
-        } else {
-            &self.plain
+        let schedule = launch.schedule();
+        let form = Form { fuel: launch.options.fuel.is_some(), yields: schedule.is_some() };
+        let decoded = |form| {
+            let kernel = &self.verified.module().kernels[self.kernel_index];
+            decode::decode(kernel, self.verified.analysis(self.kernel_index), self.tier, form)
+        };
+        let program = match form {
+            Form { fuel: false, yields: false } => &self.plain,
+            Form { fuel: true, yields: false } => self.fueled.get_or_init(|| decoded(form)),
+            Form { yields: true, .. } => self.scheduled.get_or_init(|| decoded(Form { fuel: true, ..form })),
         };
         let blocks = launch.blocks();
         let lanes = launch.lanes();
         let chunks = (lanes as usize).div_ceil(LANES);
         let threads = launch.threads();
-        let get = || self.state(program, launch, !fuel);
+        let get = || self.state(program, launch, form == Form::default());
         // Work below some microseconds is done before another thread could have woken up. Loops make the guess a lower bound;
         // such kernels count as if each instruction ran a hundred times.
         let per_block = program.static_cost * chunks as u64 * if program.has_loops { 100 } else { 1 };
@@ -156,6 +165,9 @@ impl Prepared for LanesKernel {
         let alone = threads <= 1 || cost < 20_000;
         let grain = if cost < 2_000_000 { Grain::Short } else { Grain::Coarse };
         let states = StatePool { kernel: self, get: &get };
+        if let Some(schedule) = schedule {
+            return interleave::run(launch, program, schedule, chunks, &states);
+        }
         if alone || blocks >= threads as u64 || chunks == 1 {
             let threads = if alone { 1 } else { threads };
             return run_blocks(
@@ -228,7 +240,15 @@ impl LanesKernel {
                     padded().map(|l| l / x % y).collect(),
                     padded().map(|l| l / x / y).collect(),
                 ];
-                BlockState { lanes: launch.block, positions, chunks, shared: Vec::new(), ready: false, plain }
+                BlockState {
+                    lanes: launch.block,
+                    positions,
+                    chunks,
+                    shared: Vec::new(),
+                    ready: false,
+                    plain,
+                    choices: Choices::default(),
+                }
             }
         };
         let arrays = launch.kernel().shared.iter().enumerate();
@@ -303,34 +323,60 @@ impl BlockState {
         block: u64,
         threads: usize,
     ) -> Result<(), LaneTrap> {
+        self.begin(program, launch, block);
+        self.with_env(program, launch, block, threads == 1, |state, env| {
+            loop {
+                state.run_chunks(env, threads);
+                if state.pass(env)? {
+                    return Ok(());
+                }
+            }
+        })
+    }
+
+    /// Ready for the first interval of a block.
+    fn begin(&mut self, program: &Program, launch: &Launch<'_>, block: u64) {
         self.fill_slots(program, launch, block);
         self.shared.fill(0);
-        let kernel = launch.kernel();
+        if let Some(schedule) = launch.schedule() {
+            self.choices = schedule.choices(Purpose::Block(block));
+        }
+        let env = Env { launch, program, shared: &[], block };
+        self.chunks.iter_mut().for_each(|c| c.start_block(&env));
+    }
+
+    /// Calls `f` with what the chunks of a block need to run; `alone`: on one thread.
+    fn with_env<R>(
+        &mut self,
+        program: &Program,
+        launch: &Launch<'_>,
+        block: u64,
+        alone: bool,
+        f: impl FnOnce(&mut Self, &Env<'_>) -> R,
+    ) -> R {
         let base = self.shared.as_mut_ptr();
         let mut at = 0usize;
-        let shared: Vec<View<'_>> = kernel
-            .shared
-            .iter()
-            .enumerate()
-            .map(|(i, a)| {
-                let len = launch.shared_elements(i);
-                let first = at;
-                at += (len * a.elem.bytes() as u64).div_ceil(64) as usize * 8;
-                // SAFETY: `shared` was sized for all arrays in `state`, each starting at a multiple of 8 words of a word-aligned
-                // allocation; it is not touched otherwise until the block has run, and arrays do not overlap.
-                let view = unsafe { View::new(base.add(first).cast(), len, a.elem, true) };
-                if threads == 1 { view.for_one_thread() } else { view }
-            })
-            .collect();
-        let env = Env { launch, program, shared: &shared, block };
-        self.chunks.iter_mut().for_each(|c| c.start_block(&env));
-        loop {
-            self.run_chunks(&env, threads);
-            self.check(&env)?;
-            let Stop::At(at) = self.chunks[0].stop else { return Ok(()) };
-            let op = &program.codes[self.chunks[0].func as usize].ops[at as usize];
-            self.block_operation(&env, op)?;
-        }
+        let arrays = launch.kernel().shared.iter().enumerate();
+        let views = arrays.map(|(i, a)| {
+            let len = launch.shared_elements(i);
+            let first = at;
+            at += (len * a.elem.bytes() as u64).div_ceil(64) as usize * 8;
+            // SAFETY: `shared` was sized for all arrays in `state`, each starting at a multiple of 8 words of a word-aligned
+            // allocation; it is not touched otherwise until `f` has returned, and arrays do not overlap.
+            let view = unsafe { View::new(base.add(first).cast(), len, a.elem, true) };
+            if alone { view.for_one_thread() } else { view }
+        });
+        let shared: Vec<View<'_>> = views.collect();
+        f(self, &Env { launch, program, shared: &shared, block })
+    }
+
+    /// After an interval: what the block does between it and the next. True: the block has come to its end.
+    fn pass(&mut self, env: &Env<'_>) -> Result<bool, LaneTrap> {
+        self.check(env)?;
+        let Stop::At(at) = self.chunks[0].stop else { return Ok(true) };
+        let op = &env.program.codes[self.chunks[0].func as usize].ops[at as usize];
+        self.block_operation(env, op)?;
+        Ok(false)
     }
 
     /// Runs every chunk to its next stop, on several threads where the block has to itself.
@@ -340,12 +386,25 @@ impl BlockState {
         if threads <= 1 {
             return self.chunks.iter_mut().for_each(|c| c.run(env));
         }
+        let order = match env.launch.schedule() {
+            Some(_) => self.choices.order(n as u64),
+            None => Order::ascending(n as u64),
+        };
         let slots: Vec<Mutex<&mut Chunk>> = self.chunks.iter_mut().map(Mutex::new).collect();
         let next = AtomicU32::new(0);
         env.launch.workers.run(threads, Grain::Short, &|_| {
             let _float_mode = crate::workers::FloatMode::nearest_with_denormals();
-            while let Some(slot) = slots.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
-                slot.lock().run(env);
+            loop {
+                let i = next.fetch_add(1, Ordering::Relaxed) as usize;
+                if i >= n {
+                    return;
+                }
+                let mut chunk = slots[order.at(i as u64) as usize].lock();
+                chunk.run(env);
+                while chunk.stop == Stop::Yielded {
+                    std::thread::yield_now();
+                    chunk.run(env);
+                }
             }
         });
     }

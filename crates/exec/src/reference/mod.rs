@@ -17,6 +17,7 @@ pub use lane::alu_detail;
 pub use semantics::eval;
 
 use crate::launch::{Executor, Launch, LaunchError, Prepared};
+use crate::schedule::{Order, Purpose};
 use crate::trap::{LaneTrap, TrapDetail};
 use crate::view::View;
 use crate::workers::{Grain, run_blocks};
@@ -41,7 +42,7 @@ impl Executor for Reference {
 }
 
 impl Prepared for Ready {
-    /// Blocks and lanes run in ascending order on the caller's thread.
+    /// Blocks and lanes run in ascending order, or that of the launch's schedule, on the caller's thread.
     fn run(&self, launch: &Launch<'_>) -> Result<(), LaneTrap> {
         run_blocks(launch, 1, Grain::Coarse, || (), |(), block| run_block(launch, block))
     }
@@ -60,8 +61,11 @@ fn run_block(launch: &Launch<'_>, block: u64) -> Result<(), LaneTrap> {
     let analysis = launch.program.analysis(launch.kernel_index);
     let ctx = Context { launch, kernel, analysis, block, shared };
     let mut lanes: Vec<Lane> = (0..launch.lanes()).map(|n| Lane::new(&ctx, n)).collect();
+    let mut choices = launch.schedule().map(|s| s.choices(Purpose::Block(block)));
     loop {
-        lanes.iter_mut().for_each(|lane| lane.run(&ctx));
+        let n = lanes.len() as u64;
+        let order = choices.as_mut().map_or(Order::ascending(n), |c| c.order(n));
+        (0..n).for_each(|i| lanes[order.at(i) as usize].run(&ctx));
         let mut went_on = false;
         for group in lanes.chunks_mut(limits::SUBGROUP) {
             if missing(&ctx, group, &group[0], Scope::Subgroup).is_some_and(|m| m.is_empty()) {

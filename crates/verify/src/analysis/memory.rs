@@ -91,6 +91,51 @@ pub(crate) fn uses(kernel: &Kernel) -> Uses {
     uses
 }
 
+/// Whether some loop reads memory that other blocks may write during the launch: it may be waiting for one of them. A kernel
+/// without such a loop comes to its end (or not) whatever other blocks have done.
+pub(crate) fn may_wait(
+    kernel: &Kernel,
+    funcs: &[FuncAnalysis],
+    uses: &Uses,
+    to_callers: impl Fn(Vec<bool>) -> Vec<bool>,
+) -> bool {
+    let reads = |inst: &Inst| {
+        let info = inst.op.info();
+        let reads_role = |role| {
+            matches!(role, Role::Load | Role::Input) || (role == Role::Atomic && info.has(Effect::MemRead))
+        };
+        let written = |base| match base {
+            Base::Param(p) => uses.params.get(p as usize).is_some_and(|u| u.written),
+            // No other block's.
+            Base::Shared(_) | Base::Private(_) => false,
+        };
+        info.has(Effect::Pool)
+            || (info.args.iter().zip(&inst.args))
+                .any(|(arg, o)| matches!(o, Operand::Mem(m) if reads_role(arg.role) && written(m.base)))
+    };
+    let somewhere = to_callers(kernel.funcs.iter().map(|f| f.code.iter().any(reads)).collect());
+    kernel.funcs.iter().zip(funcs).enumerate().any(|(f, (func, known))| {
+        if known.recursive && somewhere[f] {
+            return true;
+        }
+        // A loop's blocks stand between the ends of its back edge in reverse post-order.
+        let cfg = &known.cfg;
+        let mut begins = vec![0i32; cfg.rpo.len() + 1];
+        for (from, to) in cfg.back_edges() {
+            begins[cfg.rpo_index(*to) as usize] += 1;
+            begins[cfg.rpo_index(*from) as usize + 1] -= 1;
+        }
+        let mut open = 0;
+        cfg.rpo.iter().zip(begins).any(|(b, begins)| {
+            open += begins;
+            let block = &cfg.blocks[*b as usize];
+            let calls_reader = |i: &Inst| super::callee(kernel, i).is_some_and(|g| somewhere[g]);
+            let code = &func.code[block.start as usize..block.end as usize];
+            open > 0 && code.iter().any(|i| reads(i) || calls_reader(i))
+        })
+    })
+}
+
 /// The number of a mode slot, by the name of its set.
 pub(crate) fn mode(inst: &Inst, is: fn(&ModeSet) -> bool) -> Option<u16> {
     let slot = inst.op.info().modes.iter().position(is)?;

@@ -92,6 +92,8 @@ pub struct KernelAnalysis {
     pub frame_regs: u32,
     /// Most predicate numbers that a function has.
     pub frame_preds: u32,
+    /// Some loop reads memory that other blocks may write during the launch, so that a block may be waiting for lower ones.
+    pub may_wait: bool,
     /// Native operations are used.
     pub native: bool,
     /// The launch's pool is used.
@@ -194,6 +196,7 @@ pub(crate) fn analyse(kernel: &Kernel) -> KernelAnalysis {
     }
     let uses = memory::uses(kernel);
     let order = memory::order(kernel, &funcs);
+    let may_wait = memory::may_wait(kernel, &funcs, &uses, |has| calls.spread_to_callers(has));
     let (specials, lengths) = launch_values(kernel);
     let info = |pick: fn(&phalanx_isa::OpInfo) -> bool| {
         kernel.funcs.iter().flat_map(|f| &f.code).any(|i| pick(i.op.info()))
@@ -209,6 +212,7 @@ pub(crate) fn analyse(kernel: &Kernel) -> KernelAnalysis {
         frame_regs: kernel.funcs.iter().map(|f| f.regs.len() as u32).max().unwrap_or(0),
         frame_preds: kernel.funcs.iter().map(|f| f.preds.len() as u32).max().unwrap_or(0),
         block: kernel.block,
+        may_wait,
         native: info(|i| i.kind == phalanx_isa::Kind::Native),
         pool: info(|i| i.has(phalanx_isa::Effect::Pool)),
         funcs,
