@@ -243,7 +243,7 @@ impl Inst {
 }
 
 /// What memory an operand names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Base {
     /// A buffer parameter, by parameter number.
     Param(u16),

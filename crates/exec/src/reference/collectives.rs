@@ -1,11 +1,14 @@
 //! Collective instructions, carried out once all lanes of their scope have arrived.
 
-use super::lane::{Context, Lane, State, arg_type};
+use super::lane::{Context, LOADS, Lane, STORES, State, arg_type};
+use super::observe::{Access, How};
 use super::prims::int;
 use crate::collective as order;
+use crate::launch::Slot;
 use crate::native::{MatmulT2, Site, matmul_t2};
 use crate::trap::{LaneTrap, TrapDetail};
 use phalanx_isa::{Base, Inst, Mem, Op, Operand, Reduce, Scan, Shuffle, TrapKind, Type, Vote};
+use phalanx_verify::Scope as Together;
 
 fn is_member(lane: &Lane) -> bool {
     lane.state == State::Waiting { member: true }
@@ -61,11 +64,19 @@ pub fn subgroup(ctx: &Context<'_>, lanes: &mut [Lane]) {
         }
         lane.resume(ctx);
     }
+    if let (Op::Bar, Some(observer)) = (inst.op, ctx.observer) {
+        let first = lanes[0].number;
+        observer.barrier(ctx.block, first..first + lanes.len() as u32, Together::Subgroup);
+    }
 }
 
 /// An operation of the block, all of whose lanes stand at it.
 pub fn block(ctx: &Context<'_>, lanes: &mut [Lane]) -> Result<(), LaneTrap> {
     let inst = lanes[0].inst(ctx);
+    let all = 0..lanes.len() as u32;
+    if let Some(observer) = ctx.observer {
+        observer.barrier(ctx.block, all.clone(), Together::Block);
+    }
     match inst.op {
         Op::Reduce => {
             let mode = Reduce::from_code(inst.modes[0].into()).unwrap_or(Reduce::Add);
@@ -73,7 +84,12 @@ pub fn block(ctx: &Context<'_>, lanes: &mut [Lane]) -> Result<(), LaneTrap> {
             let result = order::reduce_block(mode, inst.ty.unwrap_or(Type::U32), &values);
             lanes.iter_mut().for_each(|l| l.set(&inst.args[0], result));
         }
-        Op::MatmulT2 => matmul(ctx, inst, lanes)?,
+        Op::MatmulT2 => {
+            matmul(ctx, inst, lanes)?;
+            if let Some(observer) = ctx.observer {
+                observer.barrier(ctx.block, all, Together::Block);
+            }
+        }
         // The block barrier: all that happened before it has happened.
         _ => {}
     }
@@ -113,5 +129,19 @@ fn matmul(ctx: &Context<'_>, inst: &Inst, lanes: &[Lane]) -> Result<(), LaneTrap
     let [m, n0, nn, ldy, ldx] = std::array::from_fn(|i| numbers.get(i).map_or(0, |v| *v as u32));
     let op = MatmulT2 { y: place(y, first_y)?, w: *w, x: place(x, first_x)?, m, n0, nn, ldy, ldx };
     let site = Site { func: lanes[0].frame().func, inst: lanes[0].frame().at, block: ctx.block };
-    matmul_t2(ctx.launch, &op, site)
+    matmul_t2(ctx.launch, &op, site)?;
+    if let (Some(observer), Some(Slot::Packed(weights))) = (ctx.observer, ctx.launch.slots.get(*w as usize)) {
+        let seen = |(param, which, first): (u16, u64, u64), stride: u32, width: u64, how: How| {
+            for (row, column) in (0..u64::from(m)).flat_map(|r| (0..width).map(move |c| (r, c))) {
+                let index = first + row * u64::from(stride) + column;
+                let bits = ctx.launch.view(param, which).and_then(|v| v.load(index)).unwrap_or(0);
+                let (which, index) = (which.into(), index.into());
+                let (block, lane, site, base) = (ctx.block, 0, (site.func, site.inst), Base::Param(param));
+                observer.access(Access { block, lane, site, base, which, index, how, bits });
+            }
+        };
+        seen(op.x, ldx, weights.k() as u64, LOADS);
+        seen(op.y, ldy, u64::from(nn), STORES);
+    }
+    Ok(())
 }

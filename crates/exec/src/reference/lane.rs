@@ -1,5 +1,6 @@
 //! One lane: its state, and what each instruction does to it.
 
+use super::observe::{Access, How, Observer};
 use super::path::Path;
 use super::semantics::eval;
 use crate::launch::Launch;
@@ -18,6 +19,7 @@ pub struct Context<'b> {
     pub block: u64,
     /// The block's shared arrays.
     pub shared: Vec<View<'b>>,
+    pub observer: Option<&'b dyn Observer>,
 }
 
 /// An activation of a function.
@@ -225,13 +227,38 @@ impl Lane {
         (which, self.integer(ctx, &mem.index) + i128::from(mem.disp))
     }
 
-    /// Finds a memory element, checks it and accesses it.
-    fn access<R>(
+    /// Accesses a memory element, gives the bits loaded or stored, and tells the observer.
+    fn access(
         &mut self,
         ctx: &Context<'_>,
         operand: &Operand,
-        act: impl FnOnce(&View<'_>, u64) -> Option<R>,
-    ) -> Step<R> {
+        how: How,
+        act: impl FnOnce(&View<'_>, u64) -> Option<u64>,
+    ) -> Step<u64> {
+        let result = self.access_unseen(ctx, operand, act);
+        let (Some(observer), Operand::Mem(mem)) = (ctx.observer, operand) else { return result };
+        let (which, index) = self.address(ctx, mem);
+        let Frame { func, at, .. } = *self.frame();
+        let bits = *result.as_ref().unwrap_or(&0);
+        let (block, lane, base) = (ctx.block, self.number, mem.base);
+        let access = Access { block, lane, site: (func, at), base, which, index, how, bits };
+        match result {
+            Ok(bits) => {
+                observer.access(access);
+                Ok(bits)
+            }
+            Err(_) if observer.outside(access) => Ok(0),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Finds a memory element, checks it and accesses it.
+    fn access_unseen(
+        &mut self,
+        ctx: &Context<'_>,
+        operand: &Operand,
+        act: impl FnOnce(&View<'_>, u64) -> Option<u64>,
+    ) -> Step<u64> {
         let Operand::Mem(mem) = operand else { return Err(plain(TrapKind::OutOfBounds)) };
         let (which, index) = self.address(ctx, mem);
         let outside = |index, len| (TrapKind::OutOfBounds, TrapDetail::Index { base: mem.base, index, len });
@@ -397,24 +424,27 @@ impl Lane {
             | Op::PhiAddr => self.alu(ctx, inst)?,
 
             Op::Ld => {
-                let bits = self.access(ctx, &inst.args[1], |v, i| v.load(i))?;
+                let bits = self.access(ctx, &inst.args[1], LOADS, |v, i| v.load(i))?;
                 self.set(&inst.args[0], bits);
             }
             Op::St => {
                 let bits = canonical_bits(ty, self.arg(ctx, inst, 1));
-                self.access(ctx, &inst.args[0], |v, i| v.store(i, bits))?;
+                self.access(ctx, &inst.args[0], STORES, |v, i| v.store(i, bits).map(|()| bits))?;
             }
             Op::Aload => {
                 let acquire = inst.modes[1] as u16 == LoadOrder::Acquire.code();
                 let order = if acquire { Ordering::Acquire } else { Ordering::Relaxed };
-                let bits = self.access(ctx, &inst.args[1], |v, i| v.load_ordered(i, order))?;
+                let how = How { atomic: true, acquires: acquire, ..LOADS };
+                let bits = self.access(ctx, &inst.args[1], how, |v, i| v.load_ordered(i, order))?;
                 self.set(&inst.args[0], bits);
             }
             Op::Astore => {
                 let release = inst.modes[1] as u16 == StoreOrder::Release.code();
                 let order = if release { Ordering::Release } else { Ordering::Relaxed };
                 let bits = self.arg(ctx, inst, 1);
-                self.access(ctx, &inst.args[0], |v, i| v.store_ordered(i, bits, order))?;
+                let how = How { atomic: true, releases: release, ..STORES };
+                let store = |v: &View<'_>, i| v.store_ordered(i, bits, order).map(|()| bits);
+                self.access(ctx, &inst.args[0], how, store)?;
             }
             Op::Atom => {
                 let old = self.atomic(ctx, inst, 1)?;
@@ -426,8 +456,8 @@ impl Lane {
             Op::Cas => {
                 let order = Order::from_code(inst.modes[1].into()).unwrap_or(Order::AcqRel);
                 let (expected, new) = (self.arg(ctx, inst, 2), self.arg(ctx, inst, 3));
-                let old =
-                    self.access(ctx, &inst.args[1], |v, i| v.compare_exchange(i, expected, new, order))?;
+                let exchange = |v: &View<'_>, i| v.compare_exchange(i, expected, new, order);
+                let old = self.access(ctx, &inst.args[1], updates(order), exchange)?;
                 self.set(&inst.args[0], old);
             }
             Op::Len => {
@@ -448,17 +478,19 @@ impl Lane {
             }
             Op::PoolFree => {
                 let handle = self.arg(ctx, inst, 0);
-                launch.pool.free(handle).map_err(|kind| (kind, TrapDetail::Value(handle)))?;
+                let freed = launch.pool.free(handle).map(|()| 0);
+                self.pool_access(ctx, freed, handle, 0)?;
             }
             Op::PoolLd => {
                 let (handle, i) = (self.arg(ctx, inst, 1), self.arg(ctx, inst, 2));
-                let bits = launch.pool.load(handle, ty, i).map_err(|kind| pool_trap(kind, handle, i))?;
+                let bits = self.pool_access(ctx, launch.pool.load(handle, ty, i), handle, i)?;
                 self.set(&inst.args[0], bits);
             }
             Op::PoolSt => {
                 let (handle, i) = (self.arg(ctx, inst, 0), self.arg(ctx, inst, 1));
                 let bits = canonical_bits(ty, self.arg(ctx, inst, 2));
-                launch.pool.store(handle, ty, i, bits).map_err(|kind| pool_trap(kind, handle, i))?;
+                let stored = launch.pool.store(handle, ty, i, bits).map(|()| 0);
+                self.pool_access(ctx, stored, handle, i)?;
             }
 
             Op::Nop => {}
@@ -480,6 +512,10 @@ impl Lane {
             // Acquire and release by one atomic update of a word of the launch: what a race detector understands, too.
             Op::Fence => {
                 launch.fence.fetch_add(0, Ordering::AcqRel);
+                if let Some(observer) = ctx.observer {
+                    let scope = Scope::from_code(inst.modes[0].into()).unwrap_or(Scope::Grid);
+                    observer.fence(ctx.block, self.number, scope);
+                }
             }
 
             Op::ClsGet => self.set(&inst.args[0], launch.class_of_block(ctx.block).into()),
@@ -534,13 +570,40 @@ impl Lane {
         Ok(())
     }
 
+    /// What came of a use of the pool; where the observer lets a bad handle or index pass, the load of a 0.
+    fn pool_access(
+        &self,
+        ctx: &Context<'_>,
+        result: Result<u64, TrapKind>,
+        handle: u64,
+        i: u64,
+    ) -> Step<u64> {
+        let Frame { func, at, .. } = *self.frame();
+        result.or_else(|kind| match ctx.observer {
+            Some(o) if o.handle(ctx.block, self.number, (func, at), kind) => Ok(0),
+            _ => Err(pool_trap(kind, handle, i)),
+        })
+    }
+
     /// `atom` and `red`: the memory operand stands at `mem`, the value behind it.
     fn atomic(&mut self, ctx: &Context<'_>, inst: &Inst, mem: usize) -> Step<u64> {
         let op = Atomic::from_code(inst.modes[1].into()).unwrap_or(Atomic::Add);
         let order = Order::from_code(inst.modes[2].into()).unwrap_or(Order::AcqRel);
         let bits = self.arg(ctx, inst, mem + 1);
-        self.access(ctx, &inst.args[mem], |v, i| v.atomic(i, op, bits, order))
+        self.access(ctx, &inst.args[mem], updates(order), |v, i| v.atomic(i, op, bits, order))
     }
+}
+
+/// A plain load.
+pub const LOADS: How = How { reads: true, writes: false, atomic: false, acquires: false, releases: false };
+/// A plain store.
+pub const STORES: How = How { reads: false, writes: true, ..LOADS };
+
+/// An atomic update with this order.
+fn updates(order: Order) -> How {
+    let acquires = matches!(order, Order::Acquire | Order::AcqRel);
+    let releases = matches!(order, Order::Release | Order::AcqRel);
+    How { reads: true, writes: true, atomic: true, acquires, releases }
 }
 
 fn pool_trap(kind: TrapKind, handle: u64, i: u64) -> (TrapKind, TrapDetail) {

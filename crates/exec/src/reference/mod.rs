@@ -9,6 +9,7 @@
 
 mod collectives;
 mod lane;
+pub mod observe;
 mod path;
 pub mod prims;
 mod semantics;
@@ -22,6 +23,7 @@ use crate::trap::{LaneTrap, TrapDetail};
 use crate::view::View;
 use crate::workers::{Grain, run_blocks};
 use lane::{Context, Lane, State};
+use observe::Observer;
 use phalanx_isa::{TrapKind, limits};
 use phalanx_verify::{Scope, Verified, collective};
 use std::sync::Arc;
@@ -30,25 +32,38 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Reference;
 
-struct Ready;
+/// The reference executor with an observer.
+#[derive(Clone)]
+pub struct Observed(pub Arc<dyn Observer>);
+
+struct Ready(Option<Arc<dyn Observer>>);
+
+impl Executor for Observed {
+    fn name(&self) -> &'static str {
+        "reference, observed"
+    }
+    fn prepare(&self, _: &Verified, _: usize) -> Result<Arc<dyn Prepared>, LaunchError> {
+        Ok(Arc::new(Ready(Some(Arc::clone(&self.0)))))
+    }
+}
 
 impl Executor for Reference {
     fn name(&self) -> &'static str {
         "reference"
     }
     fn prepare(&self, _: &Verified, _: usize) -> Result<Arc<dyn Prepared>, LaunchError> {
-        Ok(Arc::new(Ready))
+        Ok(Arc::new(Ready(None)))
     }
 }
 
 impl Prepared for Ready {
     /// Blocks and lanes run in ascending order, or that of the launch's schedule, on the caller's thread.
     fn run(&self, launch: &Launch<'_>) -> Result<(), LaneTrap> {
-        run_blocks(launch, 1, Grain::Coarse, || (), |(), block| run_block(launch, block))
+        run_blocks(launch, 1, Grain::Coarse, || (), |(), block| run_block(launch, block, self.0.as_deref()))
     }
 }
 
-fn run_block(launch: &Launch<'_>, block: u64) -> Result<(), LaneTrap> {
+fn run_block(launch: &Launch<'_>, block: u64, observer: Option<&dyn Observer>) -> Result<(), LaneTrap> {
     let kernel = launch.kernel();
     let words = |a: usize| {
         let bytes = launch.shared_elements(a) * kernel.shared[a].elem.bytes() as u64;
@@ -59,7 +74,7 @@ fn run_block(launch: &Launch<'_>, block: u64) -> Result<(), LaneTrap> {
     let shared =
         arrays.map(|(a, w)| View::of_words(w, launch.shared_elements(a), kernel.shared[a].elem)).collect();
     let analysis = launch.program.analysis(launch.kernel_index);
-    let ctx = Context { launch, kernel, analysis, block, shared };
+    let ctx = Context { launch, kernel, analysis, block, shared, observer };
     let mut lanes: Vec<Lane> = (0..launch.lanes()).map(|n| Lane::new(&ctx, n)).collect();
     let mut choices = launch.schedule().map(|s| s.choices(Purpose::Block(block)));
     loop {

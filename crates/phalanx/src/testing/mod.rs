@@ -15,9 +15,18 @@
 //! //=   expect y = f32: 2 4 6 8 10        values as above: equal bits, any NaN equals any NaN
 //! //=   expect y = file path.npy within 1e-6       |difference| <= 1e-6 + 1e-6 * |expected|
 //! //=   expect trap out_of_bounds
+//! //=   expect clean                      the checkers of memory and barriers find nothing
+//! //=   expect race tmp[1..=63,70] read-write at 9 12        they find this, and what other such lines say, and no more
 //! ```
 //!
 //! Paths are relative to the program file. `random` is [`crate::data::random`]. A test needs at least one `expect`.
+//!
+//! Findings are `race PLACE CONFLICT at LINE LINE` (the conflict is `read-write`, `write-write` or `atomic-plain`), `equal PLACE
+//! write-write at LINE LINE` (stores of equal values), `bounds PLACE at LINE` (`bounds at LINE`: through a
+//! handle of the pool), `init PLACE at LINE` and `sync at LINE`. A place
+//! is an object with the indices of its elements, both ends included: `x[3]`, `x[0..=62/2]` (every second), `xs[1][0..=9,-1]`;
+//! for shared arrays the indices of all blocks together. The two lines of a race are those of one pair of accesses that every
+//! one of the elements has; an element may have others, too. `uninit f32 100` gives a buffer that nobody has written.
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -43,11 +52,12 @@
 //! # Ok(()) }
 //! ```
 
+mod findings;
 mod parse;
 mod run;
 
 pub use parse::{ParseError, parse};
-pub use run::{Failure, run};
+pub use run::{Failure, bind, run};
 
 use phalanx_isa::{PackFormat, TrapKind, Type};
 
@@ -80,6 +90,49 @@ pub struct Case {
     pub expects: Vec<Expected>,
     /// The trap that must end the launch.
     pub trap: Option<TrapKind>,
+    /// All that the checkers must find; `None`: they are not asked.
+    pub findings: Option<Vec<Finding>>,
+}
+
+/// What the checkers must find.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Line of the expectation, from 1.
+    pub line: u32,
+    /// Kind.
+    pub kind: FindingKind,
+    /// The object; `None` for `sync` and for handles.
+    pub target: Option<Target>,
+    /// Its elements, ascending.
+    pub indices: Vec<i64>,
+    /// Lines of the accesses or of the barrier, ascending.
+    pub at: Vec<u32>,
+}
+
+/// Kinds of findings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FindingKind {
+    /// Accesses of two lanes that nothing orders.
+    Race(Conflict),
+    /// Plain stores of two lanes that nothing orders, of equal values.
+    Equal,
+    /// An access outside its object, or through a handle that is not alive.
+    Bounds,
+    /// A load of what nobody has written.
+    Init,
+    /// Lanes that miss a collective operation.
+    Sync,
+}
+
+/// What two accesses that race do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Conflict {
+    /// A plain load and a plain store.
+    ReadWrite,
+    /// Two plain stores.
+    WriteWrite,
+    /// An atomic operation and a plain access.
+    AtomicPlain,
 }
 
 /// A parameter, or one buffer of an array of buffers.
@@ -125,6 +178,8 @@ pub enum Value {
 pub enum Source {
     /// Elements, native byte order.
     Bytes(Type, Vec<u8>),
+    /// So many elements that nobody has written.
+    Uninit(Type, usize),
     /// A `.npy` file, relative to the program file; its elements have the parameter's type.
     File(String),
 }

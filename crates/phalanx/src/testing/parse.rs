@@ -1,6 +1,6 @@
 //! From comment lines to cases.
 
-use super::{Case, Expected, Given, Source, Target, Value};
+use super::{Case, Expected, Given, Source, Target, Value, findings};
 use crate::data;
 use phalanx_isa::{PackFormat, TrapKind, Type};
 
@@ -56,7 +56,8 @@ pub fn parse(text: &str) -> Result<Vec<Case>, Vec<ParseError>> {
         };
         errors.extend(result.err().map(|message| ParseError { line: number, message }));
     }
-    for case in cases.iter().filter(|c| c.expects.is_empty() && c.trap.is_none()) {
+    let asked = |c: &Case| !c.expects.is_empty() || c.trap.is_some() || c.findings.is_some();
+    for case in cases.iter().filter(|c| !asked(c)) {
         // A line of it that is wrong may have been the `expect`.
         if errors.is_empty() {
             let message = format!("test `{}` expects nothing", case.name);
@@ -86,6 +87,7 @@ fn begin(line: u32, words: &[&str]) -> Result<Case, String> {
         args: Vec::new(),
         expects: Vec::new(),
         trap: None,
+        findings: None,
     })
 }
 
@@ -103,6 +105,11 @@ fn add(case: &mut Case, line: u32, words: &[&str]) -> Result<(), String> {
             let known = || format!("no trap is called `{kind}`; there are: {}", TrapKind::WORDS.join(", "));
             case.trap = Some(TrapKind::from_name(kind).ok_or_else(known)?);
         }
+        ["expect", "clean"] => {
+            if case.findings.replace(Vec::new()).is_some() {
+                return Err("`clean` is all that such a test expects of the checkers".into());
+            }
+        }
         ["expect", target, "=", source @ ..] => {
             let target = parse_target(target)?;
             if case.expects.iter().any(|e| e.target == target) {
@@ -116,6 +123,15 @@ fn add(case: &mut Case, line: u32, words: &[&str]) -> Result<(), String> {
                 return Err("a tolerance is a number from 0".into());
             }
             case.expects.push(Expected { line, target, source: parse_source(source)?, within });
+        }
+        ["expect", finding @ ..] => {
+            let parsed = findings::parse_finding(line, finding);
+            let unknown = || format!("`expect {}` is not understood", finding.join(" "));
+            let finding = parsed.ok_or_else(unknown)??;
+            if case.findings.as_ref().is_some_and(Vec::is_empty) {
+                return Err("`clean` is all that such a test expects of the checkers".into());
+            }
+            case.findings.get_or_insert_default().push(finding);
         }
         ["grid", rest @ ..] => case.grid = Some(parse_dims(rest)?),
         ["block", rest @ ..] => case.block = Some(parse_dims(rest)?),
@@ -135,11 +151,11 @@ fn add(case: &mut Case, line: u32, words: &[&str]) -> Result<(), String> {
     Ok(())
 }
 
-fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
+pub(super) fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
     text.replace('_', "").parse().map_err(|_| format!("`{text}` is no number that fits here"))
 }
 
-fn parse_target(text: &str) -> Result<Target, String> {
+pub(super) fn parse_target(text: &str) -> Result<Target, String> {
     match text.split_once('[') {
         None => Ok(Target { name: text.into(), index: None }),
         Some((name, rest)) => {
@@ -231,6 +247,7 @@ fn parse_source(words: &[&str]) -> Result<Source, String> {
             let bytes = data::random(ty, count(n)?, number(seed)?, low, high);
             Ok(Source::Bytes(ty, bytes.map_err(|e| e.to_string())?))
         }
+        ["uninit", ty, n] => Ok(Source::Uninit(parse_type(ty)?, count(n)?)),
         ["file", path] => Ok(Source::File(path.to_string())),
         [head, values @ ..] if head.ends_with(':') => {
             let name = head.trim_end_matches(':');

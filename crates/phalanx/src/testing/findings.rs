@@ -1,0 +1,112 @@
+//! From the words behind `expect` to a finding of the checkers.
+
+use super::parse::{number, parse_target};
+use super::{Conflict, Finding, FindingKind};
+
+/// More elements than a test names one by one.
+const MAX_INDICES: i64 = 1 << 20;
+
+/// Reads `race x[0..=3] read-write at 9 12` and its like. `None`: the words are no finding at all.
+pub(super) fn parse_finding(line: u32, words: &[&str]) -> Option<Result<Finding, String>> {
+    let finding = match words {
+        ["race", place, conflict, "at", a, b] => parse_conflict(conflict)
+            .and_then(|c| finding(line, FindingKind::Race(c), Some(place), &[a, b])),
+        ["equal", place, "write-write", "at", a, b] => {
+            finding(line, FindingKind::Equal, Some(place), &[a, b])
+        }
+        ["bounds", place, "at", a] => finding(line, FindingKind::Bounds, Some(place), &[a]),
+        ["bounds", "at", a] => finding(line, FindingKind::Bounds, None, &[a]),
+        ["init", place, "at", a] => finding(line, FindingKind::Init, Some(place), &[a]),
+        ["sync", "at", a] => finding(line, FindingKind::Sync, None, &[a]),
+        ["race" | "equal" | "bounds" | "init" | "sync", ..] => Err(
+            "write `race x[0..=3] read-write at 9 12` (or `write-write`, `atomic-plain`), `equal x[0] write-write at 9 9`, \
+             `bounds x[4] at 9`, `init x[4] at 9` or `sync at 9`"
+                .into(),
+        ),
+        _ => return None,
+    };
+    Some(finding)
+}
+
+fn parse_conflict(word: &str) -> Result<Conflict, String> {
+    match word {
+        "read-write" => Ok(Conflict::ReadWrite),
+        "write-write" => Ok(Conflict::WriteWrite),
+        "atomic-plain" => Ok(Conflict::AtomicPlain),
+        _ => Err(format!("`{word}`: a race is `read-write`, `write-write` or `atomic-plain`")),
+    }
+}
+
+fn finding(line: u32, kind: FindingKind, place: Option<&str>, lines: &[&str]) -> Result<Finding, String> {
+    let mut at = lines.iter().map(|l| number(l)).collect::<Result<Vec<u32>, _>>()?;
+    at.sort_unstable();
+    let (target, indices) = match place {
+        None => (None, Vec::new()),
+        Some(place) => {
+            let wrong = || format!("`{place}`: write the object and its elements, as `x[0..=3,7]`");
+            let (object, set) = place.strip_suffix(']').and_then(|p| p.rsplit_once('[')).ok_or_else(wrong)?;
+            (Some(parse_target(object)?), parse_indices(set)?)
+        }
+    };
+    Ok(Finding { line, kind, target, indices, at })
+}
+
+/// `3`, `0..=63`, `0..=62/2`, several of them with commas between.
+fn parse_indices(text: &str) -> Result<Vec<i64>, String> {
+    let mut all = Vec::new();
+    for part in text.split(',') {
+        let Some((first, rest)) = part.split_once("..=") else {
+            all.push(number(part)?);
+            continue;
+        };
+        let (last, step) = rest.split_once('/').unwrap_or((rest, "1"));
+        let (first, last, step): (i64, i64, usize) = (number(first)?, number(last)?, number(step)?);
+        if first > last || step == 0 || last.checked_sub(first).is_none_or(|n| n > MAX_INDICES) {
+            return Err(format!("`{part}` names no elements, or too many"));
+        }
+        all.extend((first..=last).step_by(step));
+    }
+    all.sort_unstable();
+    all.dedup();
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Option<Result<Finding, String>> {
+        parse_finding(1, &text.split_whitespace().collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn findings_from_text() {
+        let f = parse("race xs[2][0..=6/3,9,-1] atomic-plain at 12 9").unwrap().unwrap();
+        let target = f.target.unwrap();
+        assert_eq!((target.name.as_str(), target.index), ("xs", Some(2)));
+        assert_eq!((f.kind, f.at), (FindingKind::Race(Conflict::AtomicPlain), vec![9, 12]));
+        assert_eq!(f.indices, [-1, 0, 3, 6, 9]);
+        let f = parse("sync at 7").unwrap().unwrap();
+        assert_eq!((f.kind, f.target, f.at), (FindingKind::Sync, None, vec![7]));
+    }
+
+    #[test]
+    fn what_is_written_wrongly_is_refused() {
+        for text in [
+            "race x[0] at 1 2",
+            "race x[0] read at 1 2",
+            "race x[0] read-write at 1",
+            "race x read-write at 1 2",
+            "race x[3..=1] read-write at 1 2",
+            "race x[0..=4/0] read-write at 1 2",
+            "race x[0..=9999999999] read-write at 1 2",
+            "race x[] read-write at 1 2",
+            "equal x[0] read-write at 1 2",
+            "bounds x[0] at",
+            "sync",
+        ] {
+            assert!(matches!(parse(text), Some(Err(_))), "{text}");
+        }
+        assert_eq!(parse("trap sync"), None);
+    }
+}
