@@ -8,13 +8,18 @@
 //! give the same bits.
 
 mod arena;
+mod body;
+mod finish;
 mod format;
+mod kernel;
 mod packed;
 mod plan;
 mod product;
 mod quantise;
 pub mod reference;
 mod rows;
+mod simd;
+mod source;
 mod ternary;
 
 pub use format::PackedFormat;

@@ -3,7 +3,8 @@
 use crate::arena::Arena;
 use crate::packed::PackedWeights;
 use crate::rows::{Rows, Tile};
-use crate::{PackedFormat, reference};
+use crate::simd::at_level;
+use crate::{PackedFormat, body};
 use phalanx_simd::Tier;
 
 /// The activations of a product.
@@ -117,10 +118,19 @@ impl Scratch {
     /// No memory.
     pub fn reserve(&mut self, bytes: usize) -> Result<(), ProductError> {
         if self.arena.as_ref().is_none_or(|a| a.len() < bytes) {
-            let bytes = bytes.max(4096);
             self.arena = Some(Arena::new(bytes).ok_or(ProductError::OutOfMemory { bytes })?);
         }
         Ok(())
+    }
+
+    /// Disjoint parts of these sizes, each a multiple of 64 but the last.
+    pub(crate) fn parts<const N: usize>(
+        &mut self,
+        sizes: [usize; N],
+    ) -> Result<[&mut [u8]; N], ProductError> {
+        self.reserve(sizes.iter().sum())?;
+        let mut rest = self.arena.as_mut().map_or(Default::default(), Arena::bytes_mut);
+        Ok(sizes.map(|size| rest.split_off_mut(..size).unwrap_or_default()))
     }
 }
 
@@ -130,10 +140,9 @@ impl std::fmt::Debug for Scratch {
     }
 }
 
-/// Bytes of scratch that a product of `m` rows of activations with `w` takes, a function of the shapes alone.
-pub fn scratch_bytes(w: &PackedWeights, m: usize) -> usize {
-    let _ = (w, m);
-    0
+/// Bytes of scratch that a product of `m` rows of activations with `w` takes, a function of the shapes and the level alone.
+pub fn scratch_bytes(tier: Tier, w: &PackedWeights, m: usize) -> usize {
+    at_level!(tier, s => body::scratch_bytes(s, w.format(), m, w.k()))
 }
 
 /// Output `[i, c]` of the tile = activations row `i` times weight row `first + c`: as many rows as the activations have, as many
@@ -170,8 +179,7 @@ pub fn matmul(
     scratch: &mut Scratch,
 ) -> Result<(), ProductError> {
     check(tier, w, first, &x, &y)?;
-    let _ = scratch;
-    reference::matmul(w, first, x, y)
+    at_level!(tier, s => body::product(s, w, first, x, y, scratch))
 }
 
 /// Everything that a call can have wrong.

@@ -49,6 +49,14 @@ impl<'a, T> Rows<'a, T> {
     pub fn cols(&self) -> usize {
         self.cols
     }
+    /// Elements from a row to the next.
+    pub(crate) fn stride(&self) -> usize {
+        self.stride
+    }
+    /// The first element.
+    pub(crate) fn as_ptr(&self) -> *const T {
+        self.data.as_ptr()
+    }
     /// Row `i`.
     ///
     /// # Panics

@@ -1,0 +1,191 @@
+//! What the kernels ask of a SIMD level: vectors of a few weight rows, dot products of four columns, fused multiply-add.
+//!
+//! A level is a token, a value of a type that implements [`Simd`]. A token is made only where [`phalanx_simd::Tier`] has found
+//! the level on this machine, and that is what makes the intrinsics behind its methods safe to call. The methods are inlined
+//! into a kernel, and [`Simd::call`] compiles the kernel with the level's features.
+
+pub(crate) mod portable;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod x86;
+
+/// Work to be compiled for a level.
+pub(crate) trait Kernel {
+    /// What it returns.
+    type Out;
+    /// The work; inlined into a function with the level's features.
+    fn run<S: Simd>(self, s: S) -> Self::Out;
+}
+
+/// Work on a register tile of `M` activation rows by `NV` vectors of weight rows.
+pub(crate) trait TileKernel: Copy {
+    /// The work.
+    ///
+    /// # Safety
+    /// The pointers in `self` reach as far as its documentation says, for `M` rows and `NV` vectors.
+    unsafe fn run<S: Simd, const M: usize, const NV: usize>(self, s: S);
+}
+
+/// One SIMD level. Vectors have one 32-bit lane for each of [`Simd::LANES`] weight rows.
+pub(crate) trait Simd: Copy {
+    /// Weight rows of a vector.
+    const LANES: usize;
+    /// Vectors and rows of the register tile for integers or floats that lie as they are multiplied.
+    const TILE: (usize, usize);
+    /// Rows of the tile where weights are unpacked on the way.
+    const DIRECT: usize;
+    /// Vectors and rows of the tile with a scale for each block.
+    const BLOCKS: (usize, usize);
+    /// Four bytes in each lane.
+    type B: Copy;
+    /// An i32 in each lane.
+    type I: Copy;
+    /// An f32 in each lane.
+    type F: Copy;
+    /// Sums of small codes.
+    type C: Copy;
+    /// Sums of whole bytes.
+    type W: Copy;
+
+    /// Runs `k` compiled for this level.
+    fn call<K: Kernel>(self, k: K) -> K::Out;
+    /// Runs `t` on `m` rows, at most what [`Simd::TILE`] says, by as many vectors as that says.
+    ///
+    /// # Safety
+    /// As [`TileKernel::run`].
+    unsafe fn tile<T: TileKernel>(self, m: usize, t: T);
+    /// As [`Simd::tile`] with [`Simd::BLOCKS`].
+    ///
+    /// # Safety
+    /// As [`TileKernel::run`].
+    unsafe fn blocks<T: TileKernel>(self, m: usize, t: T);
+
+    /// # Safety
+    /// A vector's bytes can be read at `p`.
+    unsafe fn load(self, p: *const u8) -> Self::B;
+    /// # Safety
+    /// A vector's bytes can be written at `p`.
+    unsafe fn store(self, p: *mut u8, v: Self::B);
+    /// Four bytes in all lanes.
+    ///
+    /// # Safety
+    /// Four bytes can be read at `p`.
+    unsafe fn quad(self, p: *const u8) -> Self::B;
+    /// A hint that `p`, which need not exist, will be read.
+    fn prefetch(self, p: *const u8);
+
+    /// The low `BITS` (2 or 4) of each byte.
+    fn low<const BITS: u32>(self, x: Self::B) -> Self::B;
+    /// Moves bits `BITS..8` of each byte down by `BITS` (2 or 4); what stands above them afterwards is unspecified.
+    fn down<const BITS: u32>(self, x: Self::B) -> Self::B;
+    /// The first base-3 digit of each byte of [`crate::PackedFormat::T3`].
+    fn digit(self, x: Self::B) -> Self::B;
+    /// Each byte times 3, modulo 256: the next digit becomes the first.
+    fn triple(self, x: Self::B) -> Self::B;
+
+    /// How many steps of four columns [`Simd::dot_codes`] may add between [`Simd::start_codes`] and [`Simd::finish_codes`], for
+    /// codes up to `max`.
+    fn run_codes(max: usize) -> usize;
+    /// The beginning of a sum that starts at `seed`.
+    fn start_codes(self, seed: Self::I) -> Self::C;
+    /// Adds, in each lane, the products of four codes (0 to 15) with four signed activations.
+    fn dot_codes(self, acc: Self::C, w: Self::B, a: Self::B) -> Self::C;
+    /// The sum; `seed` as given to [`Simd::start_codes`].
+    fn finish_codes(self, acc: Self::C, seed: Self::I) -> Self::I;
+
+    /// Into how many vectors four whole bytes of each row expand, with as many times the activations.
+    const HALVES: usize;
+    /// What [`Simd::dot_bytes`] takes a byte of value 0 for: 128 where it multiplies bytes as they are stored.
+    const ZERO: i32;
+    /// Expanded vector `half` of four stored bytes in each lane.
+    fn widen(self, x: Self::B, half: usize) -> Self::B;
+    /// Writes the activations that [`Simd::dot_bytes`] takes beside each expanded vector for four columns.
+    fn widen_quad(quad: [i8; 4], out: &mut [u8]);
+    /// The beginning of a sum that starts at `seed`.
+    fn start_bytes(self, seed: Self::I) -> Self::W;
+    /// Adds, in each lane, the products of an expanded vector with its activations.
+    fn dot_bytes(self, acc: Self::W, w: Self::B, a: Self::B) -> Self::W;
+    /// The sum.
+    fn finish_bytes(self, acc: Self::W) -> Self::I;
+
+    /// An i32 in all lanes.
+    fn int(self, v: i32) -> Self::I;
+    /// # Safety
+    /// A vector of i32 can be read at `p`.
+    unsafe fn load_ints(self, p: *const i32) -> Self::I;
+    /// # Safety
+    /// A vector of i32 can be written at `p`.
+    unsafe fn store_ints(self, p: *mut i32, v: Self::I);
+
+    /// 0 in all lanes.
+    fn zero(self) -> Self::F;
+    /// # Safety
+    /// An f32 can be read at `p`.
+    unsafe fn splat(self, p: *const f32) -> Self::F;
+    /// # Safety
+    /// A vector of f32 can be read at `p`.
+    unsafe fn load_floats(self, p: *const f32) -> Self::F;
+    /// # Safety
+    /// A vector of f32 can be written at `p`.
+    unsafe fn store_floats(self, p: *mut f32, v: Self::F);
+    /// # Safety
+    /// A vector of f16 can be read at `p`.
+    unsafe fn load_f16(self, p: *const u16) -> Self::F;
+    /// # Safety
+    /// A vector of bf16 can be read at `p`.
+    unsafe fn load_bf16(self, p: *const u16) -> Self::F;
+    /// Rounded to nearest even.
+    fn to_floats(self, v: Self::I) -> Self::F;
+    /// a * b + c, rounded once.
+    fn fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+}
+
+/// Writes [`Simd::tile`]-like methods: a match from the number of rows to the kernel for it.
+macro_rules! by_rows {
+    ($s:expr, $m:expr, $t:expr, $nv:literal: $($rows:literal)+) => {{
+        struct Fixed<T, const M: usize>(T);
+        $(impl<T: TileKernel> Kernel for Fixed<T, $rows> {
+            type Out = ();
+            #[inline(always)]
+            fn run<S: Simd>(self, s: S) {
+                // SAFETY: the caller of `tile` or `blocks` promised this kernel's condition for these rows and vectors.
+                unsafe { self.0.run::<S, $rows, $nv>(s) }
+            }
+        })+
+        match $m {
+            $($rows => $s.call(Fixed::<T, $rows>($t)),)+
+            other => unreachable!("{other} rows in a register tile"),
+        }
+    }};
+}
+pub(crate) use by_rows;
+
+/// Evaluates an expression with the token of a level; without one, with that of portable code.
+macro_rules! at_level {
+    ($tier:expr, $s:ident => $e:expr) => {{
+        #[cfg(target_arch = "x86_64")]
+        {
+            use crate::simd::x86::{Avx2, Avx512};
+            match $tier {
+                phalanx_simd::Tier::Avx2 => {
+                    if let Some($s) = Avx2::new() {
+                        return $e;
+                    }
+                }
+                phalanx_simd::Tier::Avx512 => {
+                    if let Some($s) = Avx512::<false>::new() {
+                        return $e;
+                    }
+                }
+                phalanx_simd::Tier::Avx512Vnni => {
+                    if let Some($s) = Avx512::<true>::new() {
+                        return $e;
+                    }
+                }
+                _ => {}
+            }
+        }
+        let $s = crate::simd::portable::Portable;
+        $e
+    }};
+}
+pub(crate) use at_level;

@@ -1,0 +1,172 @@
+//! The level without intrinsics: vectors are arrays.
+
+use super::{Kernel, Simd, TileKernel, by_rows};
+use phalanx_simd::half::{bf16_to_f32, f16_to_f32};
+use std::array::from_fn;
+
+/// Lanes of an array.
+const N: usize = 8;
+
+/// The token; portable code needs nothing.
+#[derive(Clone, Copy)]
+pub(crate) struct Portable;
+
+impl Simd for Portable {
+    const LANES: usize = N;
+    const TILE: (usize, usize) = (2, 2);
+    const DIRECT: usize = 2;
+    const BLOCKS: (usize, usize) = (2, 2);
+    type B = [[u8; 4]; N];
+    type I = [i32; N];
+    type F = [f32; N];
+    type C = [i32; N];
+    type W = [i32; N];
+
+    #[inline(always)]
+    fn call<K: Kernel>(self, k: K) -> K::Out {
+        #[inline(never)]
+        fn run<K: Kernel>(k: K) -> K::Out {
+            k.run(Portable)
+        }
+        run(k)
+    }
+    #[inline(always)]
+    unsafe fn tile<T: TileKernel>(self, m: usize, t: T) {
+        by_rows!(self, m, t, 2: 1 2)
+    }
+    #[inline(always)]
+    unsafe fn blocks<T: TileKernel>(self, m: usize, t: T) {
+        by_rows!(self, m, t, 2: 1 2)
+    }
+
+    #[inline(always)]
+    unsafe fn load(self, p: *const u8) -> Self::B {
+        // SAFETY: the caller's promise; bytes need no alignment.
+        unsafe { p.cast::<Self::B>().read() }
+    }
+    #[inline(always)]
+    unsafe fn store(self, p: *mut u8, v: Self::B) {
+        // SAFETY: the caller's promise; bytes need no alignment.
+        unsafe { p.cast::<Self::B>().write(v) }
+    }
+    #[inline(always)]
+    unsafe fn quad(self, p: *const u8) -> Self::B {
+        // SAFETY: the caller's promise; bytes need no alignment.
+        [unsafe { p.cast::<[u8; 4]>().read() }; N]
+    }
+    #[inline(always)]
+    fn prefetch(self, _: *const u8) {}
+
+    #[inline(always)]
+    fn low<const BITS: u32>(self, x: Self::B) -> Self::B {
+        x.map(|four| four.map(|b| b & ((1 << BITS) - 1)))
+    }
+    #[inline(always)]
+    fn down<const BITS: u32>(self, x: Self::B) -> Self::B {
+        x.map(|four| four.map(|b| b >> BITS))
+    }
+    #[inline(always)]
+    fn digit(self, x: Self::B) -> Self::B {
+        x.map(|four| four.map(|b| ((u16::from(b) * 3) >> 8) as u8))
+    }
+    #[inline(always)]
+    fn triple(self, x: Self::B) -> Self::B {
+        x.map(|four| four.map(|b| b.wrapping_mul(3)))
+    }
+
+    #[inline(always)]
+    fn run_codes(_: usize) -> usize {
+        usize::MAX
+    }
+    #[inline(always)]
+    fn start_codes(self, seed: Self::I) -> Self::C {
+        seed
+    }
+    #[inline(always)]
+    fn dot_codes(self, acc: Self::C, w: Self::B, a: Self::B) -> Self::C {
+        self.dot_bytes(acc, w, a)
+    }
+    #[inline(always)]
+    fn finish_codes(self, acc: Self::C, _: Self::I) -> Self::I {
+        acc
+    }
+
+    const HALVES: usize = 1;
+    const ZERO: i32 = 128;
+    #[inline(always)]
+    fn widen(self, x: Self::B, _: usize) -> Self::B {
+        x
+    }
+    #[inline(always)]
+    fn widen_quad(quad: [i8; 4], out: &mut [u8]) {
+        out.copy_from_slice(&quad.map(|v| v as u8));
+    }
+    #[inline(always)]
+    fn start_bytes(self, seed: Self::I) -> Self::W {
+        seed
+    }
+    #[inline(always)]
+    fn dot_bytes(self, acc: Self::W, w: Self::B, a: Self::B) -> Self::W {
+        from_fn(|i| {
+            let product = |j: usize| i32::from(w[i][j]) * i32::from(a[i][j] as i8);
+            acc[i].wrapping_add(product(0) + product(1) + product(2) + product(3))
+        })
+    }
+    #[inline(always)]
+    fn finish_bytes(self, acc: Self::W) -> Self::I {
+        acc
+    }
+
+    #[inline(always)]
+    fn int(self, v: i32) -> Self::I {
+        [v; N]
+    }
+    #[inline(always)]
+    unsafe fn load_ints(self, p: *const i32) -> Self::I {
+        // SAFETY: the caller's promise.
+        unsafe { p.cast::<Self::I>().read() }
+    }
+    #[inline(always)]
+    unsafe fn store_ints(self, p: *mut i32, v: Self::I) {
+        // SAFETY: the caller's promise.
+        unsafe { p.cast::<Self::I>().write(v) }
+    }
+
+    #[inline(always)]
+    fn zero(self) -> Self::F {
+        [0.0; N]
+    }
+    #[inline(always)]
+    unsafe fn splat(self, p: *const f32) -> Self::F {
+        // SAFETY: the caller's promise.
+        [unsafe { p.read() }; N]
+    }
+    #[inline(always)]
+    unsafe fn load_floats(self, p: *const f32) -> Self::F {
+        // SAFETY: the caller's promise.
+        unsafe { p.cast::<Self::F>().read() }
+    }
+    #[inline(always)]
+    unsafe fn store_floats(self, p: *mut f32, v: Self::F) {
+        // SAFETY: the caller's promise.
+        unsafe { p.cast::<Self::F>().write(v) }
+    }
+    #[inline(always)]
+    unsafe fn load_f16(self, p: *const u16) -> Self::F {
+        // SAFETY: the caller's promise.
+        unsafe { p.cast::<[u16; N]>().read() }.map(f16_to_f32)
+    }
+    #[inline(always)]
+    unsafe fn load_bf16(self, p: *const u16) -> Self::F {
+        // SAFETY: the caller's promise.
+        unsafe { p.cast::<[u16; N]>().read() }.map(bf16_to_f32)
+    }
+    #[inline(always)]
+    fn to_floats(self, v: Self::I) -> Self::F {
+        v.map(|v| v as f32)
+    }
+    #[inline(always)]
+    fn fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {
+        from_fn(|i| a[i].mul_add(b[i], c[i]))
+    }
+}
