@@ -31,6 +31,7 @@ const PACKAGES: &[Package] = &[
     shipped("phalanx-npy", &[]),
     shipped("phalanx-kernels", &["phalanx-simd"]),
     shipped("phalanx-formats", &["phalanx-simd"]),
+    shipped("phalanx-weights", &["phalanx-formats", "phalanx-simd"]),
     shipped("phalanx-asm", &["phalanx-isa"]),
     shipped("phalanx-verify", &["phalanx-isa"]),
     shipped(
@@ -351,7 +352,7 @@ fn count_unsafe(tokens: TokenStream, counts: &mut [usize; 3]) {
 }
 
 /// Crates with `unsafe`, each with its inventory.
-const UNSAFE: &[&str] = &["crates/exec/", "crates/kernels/"];
+const UNSAFE: &[&str] = &["crates/exec/", "crates/kernels/", "crates/weights/"];
 
 #[test]
 fn unsafe_is_counted_and_explained() {

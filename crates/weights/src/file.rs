@@ -1,0 +1,134 @@
+//! A mapped model file.
+
+use crate::gguf::{Gguf, Tensor};
+use crate::layout::{self, Evidence};
+use crate::map::Mapped;
+use crate::{Shape, WeightsError};
+use phalanx_formats::{Format, Layout, Matrix};
+use std::path::{Path, PathBuf};
+
+/// A GGUF file, mapped.
+#[derive(Debug)]
+pub struct ModelFile {
+    path: PathBuf,
+    map: Mapped,
+    gguf: Gguf,
+    /// Scales that stand in tensors of their own, by the index of the tensor that they scale.
+    scales: Vec<Option<Vec<f32>>>,
+}
+
+impl ModelFile {
+    /// Maps a file and checks its header.
+    ///
+    /// # Errors
+    /// The file cannot be mapped or is no GGUF file; all with the file's name.
+    pub fn open(path: impl AsRef<Path>) -> Result<ModelFile, WeightsError> {
+        let path = path.as_ref();
+        let open = || {
+            let map = Mapped::open(path)?;
+            let gguf = Gguf::parse(map.bytes())?;
+            let mut file = ModelFile { path: path.into(), map, gguf, scales: Vec::new() };
+            file.scales = file.gguf.tensors.iter().map(|t| file.scales_of(t)).collect::<Result<_, _>>()?;
+            Ok(file)
+        };
+        open().map_err(|e: WeightsError| e.in_file(path))
+    }
+
+    /// The header.
+    pub fn gguf(&self) -> &Gguf {
+        &self.gguf
+    }
+
+    /// Bytes of the file.
+    pub fn size(&self) -> usize {
+        self.map.bytes().len()
+    }
+
+    /// The model's sizes, checked against its tensors.
+    ///
+    /// # Errors
+    /// Keys or tensors that are missing or do not fit each other.
+    pub fn shape(&self) -> Result<Shape, WeightsError> {
+        let shape = Shape::of(&self.gguf);
+        shape.and_then(|s| s.check(&self.gguf).map(|()| s)).map_err(|e| e.in_file(&self.path))
+    }
+
+    fn named(&self, name: &str) -> Result<(usize, &Tensor), WeightsError> {
+        let missing = || WeightsError::tensor(name, "the file has no such tensor").in_file(&self.path);
+        let at = self.gguf.tensors.iter().position(|t| t.name == name);
+        at.map(|at| (at, &self.gguf.tensors[at])).ok_or_else(missing)
+    }
+
+    /// Scales of a tensor that stand in `NAME_scale`, as some writers of TL1, TL2 and I8 put them.
+    fn scales_of(&self, tensor: &Tensor) -> Result<Option<Vec<f32>>, WeightsError> {
+        let own = matches!(tensor.kind.map(|k| k.name), Some("I2_S" | "TL1" | "TL2" | "I8"));
+        let Some(t) = self.gguf.tensor(&format!("{}_scale", tensor.name)).filter(|_| own) else {
+            return Ok(None);
+        };
+        if t.kind.map(|k| k.name) != Some("F32") {
+            return Err(WeightsError::tensor(&t.name, "scales must be F32"));
+        }
+        let bytes = &self.map.bytes()[t.range.clone()];
+        // Four bytes each: chunks of four.
+        Ok(Some(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()))
+    }
+
+    /// A tensor as a matrix of rows; `layout` is that of I2_S.
+    ///
+    /// # Errors
+    /// No such tensor, an element type that is not read, or too few bytes for it.
+    pub fn matrix(&self, name: &str, layout: Layout) -> Result<Matrix<'_>, WeightsError> {
+        let (at, tensor) = self.named(name)?;
+        self.view(at, tensor, layout).map_err(|e| e.in_file(&self.path))
+    }
+
+    fn view(&self, at: usize, tensor: &Tensor, layout: Layout) -> Result<Matrix<'_>, WeightsError> {
+        let (n, k) = (tensor.n(), tensor.k());
+        let format = tensor.kind.and_then(|kind| kind.format(layout, n, k)).ok_or_else(|| {
+            let kind = tensor.kind.map_or_else(|| format!("number {}", tensor.id), |k| k.name.into());
+            WeightsError::tensor(&tensor.name, format!("elements of type {kind} are not read"))
+        })?;
+        let bytes = match format {
+            // The scale and padding are no part of the range, and may be missing where the scale stands elsewhere.
+            Format::I2S(_) | Format::Tl1(_) | Format::Tl2(_) => &self.map.bytes()[tensor.range.start..],
+            _ => &self.map.bytes()[tensor.range.clone()],
+        };
+        Matrix::new(format, n, k, bytes, self.scales[at].as_deref())
+            .map_err(|error| WeightsError::Format { name: tensor.name.clone(), error })
+    }
+
+    /// A tensor of any format as f32.
+    ///
+    /// # Errors
+    /// As [`ModelFile::matrix`].
+    pub fn values(&self, name: &str) -> Result<Vec<f32>, WeightsError> {
+        let matrix = self.matrix(name, Layout::default())?;
+        let mut out = vec![0.0; matrix.n() * matrix.k()];
+        for (row, out) in out.chunks_exact_mut(matrix.k().max(1)).enumerate() {
+            matrix.values(row, out);
+        }
+        Ok(out)
+    }
+
+    /// The layout of the file's I2_S tensors and what it was concluded from.
+    ///
+    /// # Errors
+    /// A key that names no layout, or tensors that cannot be read.
+    pub fn i2s_layout(&self) -> Result<(Layout, Evidence), WeightsError> {
+        layout::detect(self).map_err(|e| e.in_file(&self.path))
+    }
+
+    /// Brings a tensor's pages in at once; nothing where there is no such tensor.
+    pub fn populate(&self, name: &str) {
+        if let Ok((_, t)) = self.named(name) {
+            self.map.populate(t.range.clone());
+        }
+    }
+
+    /// Gives a tensor's pages back to the system; nothing where there is no such tensor.
+    pub fn release(&self, name: &str) {
+        if let Ok((_, t)) = self.named(name) {
+            self.map.release(t.range.clone());
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! A file as memory.
+
+use crate::WeightsError;
+use memmap2::{Advice, Mmap, MmapOptions};
+use std::fs::File;
+use std::ops::Range;
+use std::path::Path;
+
+/// A read-only mapping of a whole file.
+#[derive(Debug)]
+pub(crate) struct Mapped(Mmap);
+
+impl Mapped {
+    /// Maps a file. Whoever shortens the file while it is mapped ends this process: the operating system offers no defence, and
+    /// readers of models share files with nobody who writes them.
+    pub(crate) fn open(path: &Path) -> Result<Mapped, WeightsError> {
+        let file = File::open(path).map_err(WeightsError::io("open it"))?;
+        if file.metadata().is_ok_and(|m| m.is_dir()) {
+            return Err(WeightsError::Kind(
+                "a folder, not a file; `phalanx convert` makes a model file of one".into(),
+            ));
+        }
+        // SAFETY: the mapping is private and read-only, and is only handed out as shared slices for the lifetime of `self`; nothing
+        // here writes the file. Another process that changes it changes bytes that every reader checks before use or takes as
+        // plain numbers.
+        let map = unsafe { MmapOptions::new().map(&file) }.map_err(WeightsError::io("map it into memory"))?;
+        Ok(Mapped(map))
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Brings pages of a range in at once, which is cheaper than one fault after another. Only a matter of speed.
+    pub(crate) fn populate(&self, range: Range<usize>) {
+        #[cfg(target_os = "linux")]
+        let _ = self.0.advise_range(Advice::PopulateRead, range.start, range.len());
+        #[cfg(not(target_os = "linux"))]
+        let _ = self.0.advise_range(Advice::WillNeed, range.start, range.len());
+    }
+
+    /// Gives the pages that lie fully in a range back to the system; they are read again where they are used again. Only a matter
+    /// of memory.
+    pub(crate) fn release(&self, range: Range<usize>) {
+        const PAGE: usize = 4096;
+        let (start, end) = (range.start.next_multiple_of(PAGE), range.end / PAGE * PAGE);
+        if start >= end {
+            return;
+        }
+        // SAFETY: the mapping is of a file and never written through, so a dropped page is read again from the file with the same
+        // content; slices into it stay valid.
+        #[cfg(unix)]
+        let _ =
+            unsafe { self.0.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, start, end - start) };
+    }
+}
