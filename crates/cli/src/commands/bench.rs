@@ -28,6 +28,9 @@ pub struct Args {
     /// Where to run
     #[command(flatten)]
     device: Device,
+    /// Measure only the cases whose name contains this
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
     /// A row per case
     #[arg(long)]
     json: bool,
@@ -63,11 +66,17 @@ struct Row {
 struct Table {
     console: Console,
     machine: String,
+    /// What the names of the cases to measure contain.
+    only: Option<String>,
     /// Cases whose answers do not agree.
     wrong: u64,
 }
 
 impl Table {
+    /// Whether a case is to be measured.
+    fn wants(&self, case: &str) -> bool {
+        self.only.as_ref().is_none_or(|text| case.contains(text))
+    }
     fn add(&mut self, row: &Row) -> anyhow::Result<()> {
         let Row { case, unit, ours, rival, ratio, limit, verified } = row;
         let rival_text = rival.map_or(String::new(), figure);
@@ -113,7 +122,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
     say!("{machine}; executor {}, {}, {} threads", cpu.executor(), args.device.tier(), cpu.threads());
     console.line(format!("{:33} {:>7} {:7} {:>7}  {}", "case", "ours", "unit", "rival", "ratio (95 %)"))?;
-    let mut table = Table { console, machine, wrong: 0 };
+    let mut table = Table { console, machine, only: args.only.clone(), wrong: 0 };
     match args.name {
         Name::Assemble => assemble::run(&cpu, &mut table)?,
         Name::Launch => launch::run(&cpu, &mut table)?,

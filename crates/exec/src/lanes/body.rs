@@ -6,20 +6,20 @@
 //! Safety of all functions: called from `Chunk::run` with an operation that `decode` made for the running program, so that
 //! operand offsets name slots of the right type and size (see `Chunk::at`).
 
-use super::chunk::{Chunk, Env, FULL, GROUPS, Mask, NONE, and, any, bits, lanes_of};
+use super::chunk::{Chunk, Env, GROUPS};
 use super::decode::DOp;
+use super::mask::{FULL, Mask, NONE, and, any, bits, choose, lanes_of};
 use super::ops::{Bin, Compare, Float, FloatSource, FloatToInt, Int, Num, Shift, Tern, Trig, Un, Value};
 use crate::reference::alu_detail;
 use crate::trap::TrapDetail;
 use phalanx_isa::{Round, TrapKind};
 
-/// Writes a group's results where the mask has bits; a group whose existing lanes are all active is written whole (nobody
-/// reads the registers of lanes that do not exist).
+/// Writes a group's results where `active` has bits; the whole group where no other lane is to keep its value.
 #[inline(always)]
-pub(super) unsafe fn put<T: Copy>(dst: *mut [T; 32], values: &[T; 32], active: u32, born: u32) {
+pub(super) unsafe fn put<T: Copy>(dst: *mut [T; 32], values: &[T; 32], active: u32, keep: u32) {
     // SAFETY: see the module's head; the casts go to the unsigned type of T's size.
     unsafe {
-        if active & born == born {
+        if keep & !active == 0 {
             *dst = *values;
             return;
         }
@@ -81,16 +81,17 @@ pub(super) unsafe fn spread(x: &mut Chunk, op: &DOp, _: &Env<'_>, m: &Mask) -> b
     true
 }
 
-/// How many groups an operation covers.
+/// By group, the lanes that keep their value of the destination where they are not active: those that exist, if anybody will
+/// read it.
 #[inline(always)]
-pub(super) fn groups(x: &Chunk, op: &DOp) -> usize {
-    if op.uniform { 1 } else { x.groups.min(GROUPS) }
+pub(super) fn kept<'a>(x: &'a Chunk, op: &DOp) -> &'a Mask {
+    if op.keep { &x.born } else { &NONE }
 }
 
 /// Runs `f(group, active lanes)` for the groups with active lanes.
 macro_rules! each_group {
-    ($x:ident, $op:ident, $m:ident, |$g:ident, $w:ident| $body:block) => {
-        for $g in 0..groups($x, $op) {
+    ($m:ident, |$g:ident, $w:ident| $body:block) => {
+        for $g in 0..GROUPS {
             let $w = $m[$g];
             if $w != 0 $body
         }
@@ -108,13 +109,14 @@ pub(super) unsafe fn un<O: Un>(x: &mut Chunk, op: &DOp, m: &Mask, inline: bool) 
     // SAFETY: see the module's head.
     unsafe {
         let (d, a) = (x.at::<[O::D; 32]>(op.d), x.at::<[O::A; 32]>(op.a));
-        each_group!(x, op, m, |g, w| {
+        let k = kept(x, op);
+        each_group!(m, |g, w| {
             let a = &*a.add(g * op.sa as usize);
             let mut r = [O::D::default(); 32];
             for i in 0..32 {
                 r[i] = if inline { O::f(a[i]) } else { call(O::f, a[i]) };
             }
-            put(d.add(g), &r, w, x.born[g]);
+            put(d.add(g), &r, w, k[g]);
         });
     }
     true
@@ -125,9 +127,10 @@ pub(super) unsafe fn mov<T: Value>(x: &mut Chunk, op: &DOp, m: &Mask) -> bool {
     // SAFETY: see the module's head.
     unsafe {
         let (d, a) = (x.at::<[T; 32]>(op.d), x.at::<[T; 32]>(op.a));
-        each_group!(x, op, m, |g, w| {
+        let k = kept(x, op);
+        each_group!(m, |g, w| {
             let r = *a.add(g * op.sa as usize);
-            put(d.add(g), &r, w, x.born[g]);
+            put(d.add(g), &r, w, k[g]);
         });
     }
     true
@@ -139,13 +142,14 @@ pub(super) unsafe fn bitcast<S: Value>(x: &mut Chunk, op: &DOp, m: &Mask) -> boo
     // SAFETY: see the module's head; the destination has the source's size.
     unsafe {
         let (d, a) = (x.at::<[S; 32]>(op.d), x.at::<[S; 32]>(op.a));
-        each_group!(x, op, m, |g, w| {
+        let k = kept(x, op);
+        each_group!(m, |g, w| {
             let a = &*a.add(g * op.sa as usize);
             let mut r = [S::default(); 32];
             for i in 0..32 {
                 r[i] = a[i].canonical();
             }
-            put(d.add(g), &r, w, x.born[g]);
+            put(d.add(g), &r, w, k[g]);
         });
     }
     true
@@ -158,7 +162,8 @@ pub(super) unsafe fn to_int<O: FloatToInt>(x: &mut Chunk, op: &DOp, m: &Mask, in
     // SAFETY: see the module's head.
     unsafe {
         let (d, a) = (x.at::<[O::D; 32]>(op.d), x.at::<[O::S; 32]>(op.a));
-        each_group!(x, op, m, |g, w| {
+        let k = kept(x, op);
+        each_group!(m, |g, w| {
             let a = &*a.add(g * op.sa as usize);
             let mut v = [<O::S as FloatSource>::Wide::default(); 32];
             // The integer conversion drops a fraction, which is rounding toward zero.
@@ -190,7 +195,7 @@ pub(super) unsafe fn to_int<O: FloatToInt>(x: &mut Chunk, op: &DOp, m: &Mask, in
                     r[i] = call(one, a[i]);
                 }
             }
-            put(d.add(g), &r, w, x.born[g]);
+            put(d.add(g), &r, w, k[g]);
         });
     }
     true
@@ -201,13 +206,14 @@ pub(super) unsafe fn bin<O: Bin>(x: &mut Chunk, op: &DOp, m: &Mask) -> bool {
     // SAFETY: see the module's head.
     unsafe {
         let (d, a, b) = (x.at::<[O::T; 32]>(op.d), x.at::<[O::T; 32]>(op.a), x.at::<[O::T; 32]>(op.b));
-        each_group!(x, op, m, |g, w| {
+        let k = kept(x, op);
+        each_group!(m, |g, w| {
             let (a, b) = (&*a.add(g * op.sa as usize), &*b.add(g * op.sb as usize));
             let mut r = [O::T::default(); 32];
             for i in 0..32 {
                 r[i] = O::f(a[i], b[i]);
             }
-            put(d.add(g), &r, w, x.born[g]);
+            put(d.add(g), &r, w, k[g]);
         });
     }
     true
@@ -219,14 +225,15 @@ pub(super) unsafe fn tern<O: Tern>(x: &mut Chunk, op: &DOp, m: &Mask) -> bool {
     unsafe {
         let d = x.at::<[O::T; 32]>(op.d);
         let (a, b, c) = (x.at::<[O::T; 32]>(op.a), x.at::<[O::T; 32]>(op.b), x.at::<[O::T; 32]>(op.c));
-        each_group!(x, op, m, |g, w| {
+        let k = kept(x, op);
+        each_group!(m, |g, w| {
             let (a, b) = (&*a.add(g * op.sa as usize), &*b.add(g * op.sb as usize));
             let c = &*c.add(g * op.sc as usize);
             let mut r = [O::T::default(); 32];
             for i in 0..32 {
                 r[i] = O::f(a[i], b[i], c[i]);
             }
-            put(d.add(g), &r, w, x.born[g]);
+            put(d.add(g), &r, w, k[g]);
         });
     }
     true
@@ -237,13 +244,14 @@ pub(super) unsafe fn shift<O: Shift>(x: &mut Chunk, op: &DOp, m: &Mask) -> bool 
     // SAFETY: see the module's head.
     unsafe {
         let (d, a, n) = (x.at::<[O::T; 32]>(op.d), x.at::<[O::T; 32]>(op.a), x.at::<[u32; 32]>(op.b));
-        each_group!(x, op, m, |g, w| {
+        let k = kept(x, op);
+        each_group!(m, |g, w| {
             let (a, n) = (&*a.add(g * op.sa as usize), &*n.add(g * op.sb as usize));
             let mut r = [O::T::default(); 32];
             for i in 0..32 {
                 r[i] = O::f(a[i], n[i]);
             }
-            put(d.add(g), &r, w, x.born[g]);
+            put(d.add(g), &r, w, k[g]);
         });
     }
     true
@@ -269,20 +277,17 @@ pub(super) unsafe fn compare<O: Compare>(x: &mut Chunk, op: &DOp, m: &Mask) -> b
     // SAFETY: see the module's head.
     unsafe {
         let (a, b) = (x.at::<[O::T; 32]>(op.a), x.at::<[O::T; 32]>(op.b));
-        let d = x.at::<Mask>(op.d);
-        each_group!(x, op, m, |g, w| {
+        let d = &mut *x.at::<Mask>(op.d);
+        let mut holds = NONE;
+        each_group!(m, |g, w| {
             let (a, b) = (&*a.add(g * op.sa as usize), &*b.add(g * op.sb as usize));
             let mut r = [0u8; 32];
             for i in 0..32 {
                 r[i] = if O::f(a[i], b[i]) { 0xff } else { 0 };
             }
-            let r = movemask(&r);
-            if op.uniform {
-                *d = [r; GROUPS];
-            } else {
-                (*d)[g] = ((*d)[g] & !w) | (r & w);
-            }
+            holds[g] = movemask(&r);
         });
+        *d = if op.uniform { [holds[0]; GROUPS] } else { choose(m, &holds, d) };
     }
     true
 }
@@ -293,11 +298,12 @@ pub(super) unsafe fn select<T: Value>(x: &mut Chunk, op: &DOp, m: &Mask) -> bool
     unsafe {
         let (d, a, b) = (x.at::<[T; 32]>(op.d), x.at::<[T; 32]>(op.a), x.at::<[T; 32]>(op.b));
         let p = x.pred(op.c);
-        each_group!(x, op, m, |g, w| {
+        let k = kept(x, op);
+        each_group!(m, |g, w| {
             let (a, b) = (&*a.add(g * op.sa as usize), &*b.add(g * op.sb as usize));
             let mut r = *b;
             put(&mut r, a, p[g], u32::MAX);
-            put(d.add(g), &r, w, x.born[g]);
+            put(d.add(g), &r, w, k[g]);
         });
     }
     true
@@ -310,9 +316,8 @@ pub(super) unsafe fn preds(x: &mut Chunk, op: &DOp, m: &Mask, f: impl Fn(u32, u3
     unsafe {
         let (a, b, c) = (x.pred(op.a), x.pred(op.b), x.pred(op.c));
         let d = &mut *x.at::<Mask>(op.d);
-        for g in 0..d.len() {
-            d[g] = (d[g] & !m[g]) | (f(a[g], b[g], c[g]) & m[g]);
-        }
+        let m = if op.uniform { &FULL } else { m };
+        *d = choose(m, &std::array::from_fn(|g| f(a[g], b[g], c[g])), d);
     }
     true
 }
@@ -327,7 +332,7 @@ where
     // SAFETY: see the module's head.
     unsafe {
         let (d, a, b) = (x.at::<[O::T; 32]>(op.d), x.at::<[O::T; 32]>(op.a), x.at::<[O::T; 32]>(op.b));
-        each_group!(x, op, m, |g, w| {
+        each_group!(m, |g, w| {
             let (a, b) = (*a.add(g * op.sa as usize), *b.add(g * op.sb as usize));
             if op.uniform {
                 if b[0].is_zero() {
@@ -362,7 +367,8 @@ pub(super) unsafe fn trig<O: Trig>(x: &mut Chunk, op: &DOp, m: &Mask, inline: bo
     // SAFETY: see the module's head.
     unsafe {
         let (d, a) = (x.at::<[O::T; 32]>(op.d), x.at::<[O::T; 32]>(op.a));
-        each_group!(x, op, m, |g, w| {
+        let k = kept(x, op);
+        each_group!(m, |g, w| {
             let a = &*a.add(g * op.sa as usize);
             let mut r = [O::T::default(); 32];
             let mut wide = false;
@@ -377,7 +383,7 @@ pub(super) unsafe fn trig<O: Trig>(x: &mut Chunk, op: &DOp, m: &Mask, inline: bo
                     }
                 }
             }
-            put(d.add(g), &r, w, x.born[g]);
+            put(d.add(g), &r, w, k[g]);
         });
     }
     true
@@ -389,23 +395,20 @@ pub(super) unsafe fn countdown<T: Int>(x: &mut Chunk, op: &DOp, m: &Mask) -> boo
     // SAFETY: see the module's head.
     unsafe {
         let d = x.at::<[T; 32]>(op.d);
-        let p = x.at::<Mask>(op.c);
-        *p = NONE;
-        each_group!(x, op, m, |g, w| {
+        let p = &mut *x.at::<Mask>(op.c);
+        let mut left = NONE;
+        let k = kept(x, op);
+        each_group!(m, |g, w| {
             let mut r = *d.add(g);
             let mut nonzero = [0u8; 32];
             for i in 0..32 {
                 r[i] = Num::sub(r[i], T::ONE);
                 nonzero[i] = if r[i].is_zero() { 0 } else { 0xff };
             }
-            put(d.add(g), &r, w, x.born[g]);
-            let taken = movemask(&nonzero) & w;
-            if op.uniform {
-                *p = [taken; GROUPS];
-            } else {
-                (*p)[g] = taken;
-            }
+            put(d.add(g), &r, w, k[g]);
+            left[g] = movemask(&nonzero) & w;
         });
+        *p = if op.uniform { [left[0]; GROUPS] } else { left };
     }
     true
 }
@@ -420,7 +423,7 @@ pub(super) unsafe fn checked(
     f: impl Fn(u32, u32, u32) -> Result<u32, TrapKind>,
 ) -> bool {
     let mut clean = true;
-    for g in 0..groups(x, op) {
+    for g in 0..GROUPS {
         // SAFETY: see the module's head; unused operands are any u32 slot.
         let (a, b, c) = unsafe {
             (
@@ -429,8 +432,7 @@ pub(super) unsafe fn checked(
                 *x.at::<[u32; 32]>(op.c).add(g * op.sc as usize),
             )
         };
-        let active = if op.uniform { u32::MAX } else { m[g] };
-        for i in bits(active) {
+        for i in bits(m[g]) {
             let l = i as usize;
             match f(a[l], b[l], c[l]) {
                 Ok(v) if op.to_pred => {

@@ -3,7 +3,8 @@
 //! Registers are structure-of-arrays: groups of 32 values (one group per subgroup). A uniform register is one group whose 32
 //! values are equal, read with stride 0, so that one handler serves uniform and varying operands.
 
-use super::decode::{ABSOLUTE, Code, DOp, Flow, NO_JOIN, Program};
+use super::decode::{Code, DOp, Flow, NO_JOIN, Place, Program};
+use super::mask::{FULL, Mask, NONE, ONE_GROUP, and, and_not, any, bits, lanes_of, or};
 use crate::launch::Launch;
 use crate::pool::LaunchPool;
 use crate::schedule::{Choices, Purpose};
@@ -16,46 +17,6 @@ use phalanx_isa::{TrapKind, Type, limits};
 pub(super) const GROUPS: usize = 4;
 /// Lanes of a chunk at most.
 pub(super) const LANES: usize = GROUPS * 32;
-
-/// One bit per lane, one word per subgroup.
-pub(super) type Mask = [u32; GROUPS];
-/// All lanes.
-pub(super) const FULL: Mask = [u32::MAX; GROUPS];
-/// No lane.
-pub(super) const NONE: Mask = [0; GROUPS];
-
-#[inline(always)]
-pub(super) fn any(m: &Mask) -> bool {
-    m.iter().fold(0, |a, w| a | w) != 0
-}
-#[inline(always)]
-pub(super) fn and(a: &Mask, b: &Mask) -> Mask {
-    std::array::from_fn(|i| a[i] & b[i])
-}
-#[inline(always)]
-pub(super) fn and_not(a: &Mask, b: &Mask) -> Mask {
-    std::array::from_fn(|i| a[i] & !b[i])
-}
-#[inline(always)]
-pub(super) fn or(a: &Mask, b: &Mask) -> Mask {
-    std::array::from_fn(|i| a[i] | b[i])
-}
-/// The lanes of a mask, ascending.
-pub(super) fn lanes_of(m: &Mask) -> impl Iterator<Item = u32> + '_ {
-    m.iter().enumerate().flat_map(|(g, w)| bits(*w).map(move |i| g as u32 * 32 + i))
-}
-/// The set bits of a word, ascending.
-#[inline(always)]
-pub(super) fn bits(mut w: u32) -> impl Iterator<Item = u32> {
-    std::iter::from_fn(move || {
-        if w == 0 {
-            return None;
-        }
-        let i = w.trailing_zeros();
-        w &= w - 1;
-        Some(i)
-    })
-}
 
 /// What waits on the reconvergence stack.
 enum Entry {
@@ -144,7 +105,7 @@ pub(super) struct Chunk {
     stack: Vec<Entry>,
     regions: Vec<Region>,
     pub(super) track_decisions: bool,
-    absolute: Vec<Line>,
+    /// Frames of the calls under way; `frame` is where the current one's registers start.
     frames: Vec<Line>,
     private: Vec<Line>,
     /// The trap of the lowest lane so far.
@@ -160,6 +121,11 @@ pub(super) struct Chunk {
     pub(super) partial: [u64; GROUPS],
     /// A barrier was passed with this operation's arguments; used by the block.
     pub(super) stop: Stop,
+}
+
+/// A place in the frame that starts at `frame`, counted from the first frame.
+fn within(frame: u32, place: Place) -> usize {
+    (i64::from(frame) + i64::from(place)) as usize
 }
 
 impl Chunk {
@@ -182,12 +148,11 @@ impl Chunk {
             func: 0,
             join: NO_JOIN,
             depth: 0,
-            frame: 0,
+            frame: program.constant_bytes,
             stack: Vec::new(),
             regions: Vec::new(),
             track_decisions: false,
-            absolute: lines(program.absolute_bytes as usize),
-            frames: lines(program.codes[0].frame_bytes as usize),
+            frames: lines((program.constant_bytes + program.codes[0].frame_bytes) as usize),
             private: lines(program.private_bytes as usize),
             trap: None,
             stuck: Vec::new(),
@@ -210,7 +175,7 @@ impl Chunk {
         self.func = 0;
         self.join = NO_JOIN;
         self.depth = 0;
-        self.frame = 0;
+        self.frame = env.program.constant_bytes;
         self.stack.clear();
         self.regions.clear();
         self.trap = None;
@@ -232,21 +197,16 @@ impl Chunk {
         }
     }
 
-    /// The address of an operand: `ABSOLUTE` offsets are constants, parameters and special registers, others are in the
-    /// current frame.
+    /// The address of an operand.
     ///
     /// # Safety
-    /// `offset` is one that `decode` made for the running program and function, so `offset` plus the operand's size lies inside
-    /// the absolute area or the current frame (`frames` holds `frame + frame_bytes` of the function, see `enter`).
+    /// `place` is one that `decode` made for the running program and function, so that `place` plus the operand's size lies inside
+    /// the current frame or the constants before it (see `enter`).
     #[inline(always)]
-    pub(super) unsafe fn at<T>(&mut self, offset: u32) -> *mut T {
-        // SAFETY: in bounds by the contract above; both areas are 64-byte aligned and all offsets multiples of 64.
+    pub(super) unsafe fn at<T>(&mut self, place: Place) -> *mut T {
+        // SAFETY: in bounds by the contract above; `frames` is 64-byte aligned and frames and places are multiples of 64.
         unsafe {
-            if offset & ABSOLUTE != 0 {
-                self.absolute.as_mut_ptr().cast::<u8>().add((offset & !ABSOLUTE) as usize).cast()
-            } else {
-                self.frames.as_mut_ptr().cast::<u8>().add((self.frame + offset) as usize).cast()
-            }
+            self.frames.as_mut_ptr().cast::<u8>().add(self.frame as usize).offset(place as isize).cast()
         }
     }
 
@@ -261,8 +221,8 @@ impl Chunk {
         unsafe { self.private.as_mut_ptr().cast::<u8>().add(offset).cast() }
     }
 
-    /// Writes a value's bits into all 32 places of a uniform slot of the absolute area (a predicate: true or false everywhere).
-    pub(super) fn splat(&mut self, offset: u32, ty: Type, value: u64) {
+    /// Writes a value's bits into all 32 places of a uniform slot before the frame (a predicate: true or false everywhere).
+    pub(super) fn splat(&mut self, offset: Place, ty: Type, value: u64) {
         match ty {
             Type::Pred => {
                 let all = if value != 0 { FULL } else { NONE };
@@ -273,9 +233,9 @@ impl Chunk {
         }
     }
 
-    /// Writes the low bits of `value(i)` into the first `n` places of a slot of the absolute area that has as many.
+    /// Writes the low bits of `value(i)` into the first `n` places of a slot before the frame that has as many.
     #[inline(always)]
-    pub(super) fn write_lanes(&mut self, offset: u32, ty: Type, n: usize, value: impl Fn(usize) -> u64) {
+    pub(super) fn write_lanes(&mut self, offset: Place, ty: Type, n: usize, value: impl Fn(usize) -> u64) {
         // SAFETY: `offset` is a slot of this type with room for `n` values (32 where uniform, LANES where not).
         unsafe {
             match ty.bytes() {
@@ -298,7 +258,7 @@ impl Chunk {
     /// # Safety
     /// As [`Chunk::at`], for a predicate slot.
     #[inline(always)]
-    pub(super) unsafe fn pred(&mut self, offset: u32) -> Mask {
+    pub(super) unsafe fn pred(&mut self, offset: Place) -> Mask {
         // SAFETY: by the contract.
         unsafe { *self.at::<Mask>(offset) }
     }
@@ -411,7 +371,7 @@ impl Chunk {
             let step = if c.from_uniform { 0 } else { g * 32 * c.size };
             for i in bits(w) {
                 let at = i as usize * c.size;
-                // SAFETY: both slots are register slots of `size`-byte elements of frames (or the absolute area, `from`) that
+                // SAFETY: both slots are register slots of `size`-byte elements of frames (or constants before them, `from`) that
                 // `enter` made room for; they do not overlap, being of different frames.
                 unsafe {
                     std::ptr::copy_nonoverlapping(
@@ -426,7 +386,7 @@ impl Chunk {
 
     fn copy_results(&mut self, program: &Program, call: u32, callee: u32) {
         for c in &program.calls[call as usize].results {
-            self.copy((callee + c.from) as usize, (self.frame + c.to) as usize, c);
+            self.copy(within(callee, c.from), within(self.frame, c.to), c);
         }
     }
 
@@ -437,11 +397,14 @@ impl Chunk {
             return false;
         }
         let site = &env.program.calls[call as usize];
-        let frame = self.frame + env.program.codes[self.func as usize].frame_bytes;
+        let constants = env.program.constant_bytes;
+        let frame = self.frame + env.program.codes[self.func as usize].frame_bytes + constants;
         let end = (frame + env.program.codes[site.func as usize].frame_bytes) as usize;
         if self.frames.len() * 64 < end {
             self.frames.resize(end.div_ceil(64), Line([0; 64]));
         }
+        let lines = |to: u32| ((to - constants) / 64) as usize..(to / 64) as usize;
+        self.frames.copy_within(lines(self.frame), lines(frame).start);
         // Lanes that do not call go on behind the call, together with those that return.
         self.stack.push(Entry::Call {
             pc: self.pc,
@@ -454,11 +417,7 @@ impl Chunk {
         });
         self.mask = mask;
         for c in &site.args {
-            if c.from & ABSOLUTE != 0 {
-                self.copy_absolute(c, frame);
-            } else {
-                self.copy((self.frame + c.from) as usize, (frame + c.to) as usize, c);
-            }
+            self.copy(within(self.frame, c.from), within(frame, c.to), c);
         }
         self.depth += 1;
         self.frame = frame;
@@ -466,23 +425,6 @@ impl Chunk {
         self.pc = 0;
         self.join = NO_JOIN;
         true
-    }
-
-    /// Copies an argument that is a constant, parameter or special register into a callee's frame, for all lanes: the callee
-    /// reads only its active ones.
-    fn copy_absolute(&mut self, c: &super::decode::Copy, frame: u32) {
-        let from = (c.from & !ABSOLUTE) as usize;
-        // A uniform predicate is a mask for all groups as any other.
-        let groups = if c.to_uniform && !c.pred { 1 } else { self.groups };
-        let group_bytes = if c.pred { 4 } else { 32 * c.size };
-        for g in 0..groups {
-            let step = if c.from_uniform && !c.pred { 0 } else { g * group_bytes };
-            for i in 0..group_bytes {
-                let b = self.absolute[(from + step + i) / 64].0[(from + step + i) % 64];
-                let to = (frame + c.to) as usize + g * group_bytes + i;
-                self.frames[to / 64].0[to % 64] = b;
-            }
-        }
     }
 
     /// Whether two chunks that stopped at the same operation are at the same instance of it.
@@ -544,8 +486,25 @@ impl Chunk {
             let code: &Code = &env.program.codes[self.func as usize];
             let ops = &code.ops[..];
             loop {
-                let op = &ops[self.pc as usize];
-                self.pc += 1;
+                let mut at = self.pc as usize;
+                let op = loop {
+                    let op = &ops[at];
+                    at += 1;
+                    if op.flow != Flow::Plain {
+                        break op;
+                    }
+                    let m = self.mask;
+                    // SAFETY: `op` was decoded for this program and tier, whose features were detected when the executor was
+                    // made; its operands' places belong to the running function.
+                    if !unsafe { (op.run)(self, op, env, &m) } && !any(&self.mask) {
+                        self.pc = at as u32;
+                        if !self.pop(env) {
+                            return Stop::Done;
+                        }
+                        continue 'func;
+                    }
+                };
+                self.pc = at as u32;
                 let m = if op.guard == DOp::NO_GUARD {
                     self.mask
                 } else {
@@ -554,13 +513,12 @@ impl Chunk {
                     if op.negate { and_not(&self.mask, &p) } else { and(&self.mask, &p) }
                 };
                 match op.flow {
-                    Flow::Next => {
+                    Flow::Plain | Flow::Next => {
                         if op.guard != DOp::NO_GUARD && !any(&m) {
                             continue;
                         }
-                        let m = if op.uniform { FULL } else { m };
-                        // SAFETY: `op` was decoded for this program and tier, whose features were detected when the executor
-                        // was made; its operand offsets belong to the running function.
+                        let m = if op.uniform { ONE_GROUP } else { m };
+                        // SAFETY: as for Flow::Plain.
                         if unsafe { (op.run)(self, op, env, &m) } || any(&self.mask) {
                             continue;
                         }
@@ -704,7 +662,7 @@ impl Chunk {
                         let whole = self.check_subgroups(op.inst);
                         if whole {
                             let members = and(&m, &self.mask);
-                            // SAFETY: as for Flow::Next.
+                            // SAFETY: as for Flow::Plain.
                             unsafe { (op.run)(self, op, env, &members) };
                         }
                         if !any(&self.mask) {
@@ -728,7 +686,7 @@ impl Chunk {
                             }
                             continue;
                         }
-                        // SAFETY: as for Flow::Next; a reduction leaves its partial results, a barrier does nothing.
+                        // SAFETY: as for Flow::Plain; a reduction leaves its partial results, a barrier does nothing.
                         unsafe { (op.run)(self, op, env, &m) };
                         return Stop::At(self.pc - 1);
                     }
@@ -803,7 +761,7 @@ impl Chunk {
 
 impl Chunk {
     /// Writes a block's result into a register of all lanes.
-    pub(super) fn fill(&mut self, dest: u32, ty: Type, bits: u64, uniform: bool) {
+    pub(super) fn fill(&mut self, dest: Place, ty: Type, bits: u64, uniform: bool) {
         let groups = if uniform { 1 } else { self.groups };
         let size = ty.bytes();
         for i in 0..groups * 32 {
@@ -816,10 +774,10 @@ impl Chunk {
     }
 
     /// A lane's value in a slot, `lane` counted in the chunk.
-    pub(super) fn lane_value(&mut self, slot: u32, lane: u32, ty: Type) -> u64 {
+    pub(super) fn lane_value(&mut self, slot: Place, lane: u32, ty: Type) -> u64 {
         let size = ty.bytes();
         let mut bytes = [0u8; 8];
-        // SAFETY: a slot of the running function (or the absolute area) of this type; uniform slots are read at lane 0 only.
+        // SAFETY: a slot of the running function (or before it) of this type; uniform slots are read at lane 0 only.
         unsafe {
             let from = self.at::<u8>(slot).add(lane as usize * size);
             std::ptr::copy_nonoverlapping(from, bytes.as_mut_ptr(), size);

@@ -3,8 +3,9 @@
 //! `m` holds the members: the arrived lanes whose guard holds. Safety of all functions: as in `body.rs`.
 
 use super::body::put;
-use super::chunk::{Chunk, Env, Mask, NONE, and, any};
+use super::chunk::{Chunk, Env};
 use super::decode::DOp;
+use super::mask::{Mask, NONE, and, any};
 use super::ops::{Bin, Value};
 use crate::trap::TrapDetail;
 use phalanx_isa::{Shuffle, TrapKind};

@@ -1,8 +1,10 @@
 //! From a validated kernel to the flat form that chunks execute: operands are byte offsets, branches are indices, constants,
 //! parameters and special registers have slots of their own, reconvergence points and fuel are operations.
 
-use super::chunk::{Chunk, Env, GROUPS, LANES, Mask};
+use super::chunk::{Chunk, Env, GROUPS, LANES};
+use super::mask::Mask;
 use super::memory::{AtomicOp, IndexFns};
+use super::parked::parked;
 use super::tier;
 use phalanx_isa::{ArgType, Atomic};
 use phalanx_isa::{
@@ -10,20 +12,25 @@ use phalanx_isa::{
     StoreOrder, Type,
 };
 use phalanx_simd::tier::Tier;
-use phalanx_verify::{KernelAnalysis, Scope, collective};
+use phalanx_verify::{KernelAnalysis, Scope, VarSet, collective, writes};
 use std::collections::HashMap;
 
 /// A function that carries out an operation for a chunk. False: the active mask changed (lanes trapped).
 pub(super) type Handler = unsafe fn(&mut Chunk, &DOp, &Env<'_>, &Mask) -> bool;
 
-/// Set in operand offsets that lie in the absolute area.
-pub(super) const ABSOLUTE: u32 = 1 << 31;
+/// Where an operand is: bytes from the current frame's start. Registers follow it; constants, parameters and special registers
+/// lie before it (every frame has them there), so that finding an operand is one addition.
+pub(super) type Place = i32;
+/// A place of 32 * GROUPS values that nobody looks at: for operands that an operation does not have.
+pub(super) const NOWHERE: Place = -((GROUPS * 32 * 8) as Place);
 /// Stands for "the end of the function" as a reconvergence point.
 pub(super) const NO_JOIN: u32 = u32::MAX;
 
 /// How an operation moves control.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flow {
+    /// To the next one; no guard, and a result for each lane.
+    Plain,
     /// To the next one.
     Next,
     /// To the target.
@@ -61,15 +68,17 @@ pub(super) struct DOp {
     pub(super) has_dest: bool,
     /// The destination is a predicate.
     pub(super) to_pred: bool,
+    /// Lanes that are not active may still read the destination: they keep its values.
+    pub(super) keep: bool,
     /// Strides of the sources in groups: 0 (uniform) or 1.
     pub(super) sa: u8,
     pub(super) sb: u8,
     pub(super) sc: u8,
-    pub(super) guard: u32,
-    pub(super) d: u32,
-    pub(super) a: u32,
-    pub(super) b: u32,
-    pub(super) c: u32,
+    pub(super) guard: Place,
+    pub(super) d: Place,
+    pub(super) a: Place,
+    pub(super) b: Place,
+    pub(super) c: Place,
     pub(super) target: u32,
     pub(super) join: u32,
     /// Instruction of the function.
@@ -79,14 +88,14 @@ pub(super) struct DOp {
 }
 
 impl DOp {
-    pub(super) const NO_GUARD: u32 = u32::MAX;
+    pub(super) const NO_GUARD: Place = Place::MAX;
 }
 
 /// A memory operand.
 pub(super) struct MemRef {
     pub(super) base: Base,
     /// Slot, stride and type of the index into an array of buffers.
-    pub(super) which: Option<(u32, u8, Type)>,
+    pub(super) which: Option<(Place, u8, Type)>,
     pub(super) buffers: u32,
     pub(super) disp: i64,
     /// Elements of a private array.
@@ -100,8 +109,8 @@ pub(super) struct MemRef {
 
 /// A value copied between frames at a call.
 pub(super) struct Copy {
-    pub(super) from: u32,
-    pub(super) to: u32,
+    pub(super) from: Place,
+    pub(super) to: Place,
     pub(super) size: usize,
     pub(super) pred: bool,
     pub(super) from_uniform: bool,
@@ -115,7 +124,7 @@ pub(super) struct CallSite {
     pub(super) results: Vec<Copy>,
 }
 
-/// What a slot of the absolute area holds.
+/// What a slot before the frame holds.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Source {
     Imm(u64),
@@ -123,11 +132,11 @@ pub(super) enum Source {
     Special(Special),
 }
 
-/// A slot of the absolute area.
+/// A slot before the frame.
 pub(super) struct Slot {
     pub(super) source: Source,
     pub(super) ty: Type,
-    pub(super) offset: u32,
+    pub(super) offset: Place,
     /// Each lane has a value of its own; else the slot is one group of equal values.
     pub(super) varying: bool,
 }
@@ -135,15 +144,15 @@ pub(super) struct Slot {
 /// An operation that the block carries out once all chunks have arrived.
 pub(super) enum BlockOp {
     Barrier,
-    Reduce { ty: Type, dest: u32, uniform: bool, combine: fn(u64, u64) -> u64 },
-    MatmulT2 { y: MemOperand, w: u16, x: MemOperand, numbers: [(u32, u8); 5] },
+    Reduce { ty: Type, dest: Place, uniform: bool, combine: fn(u64, u64) -> u64 },
+    MatmulT2 { y: MemOperand, w: u16, x: MemOperand, numbers: [(Place, u8); 5] },
 }
 
 /// A memory operand of a block operation: parameter, index into an array of buffers, first element (slot, stride, type), disp.
 pub(super) struct MemOperand {
     pub(super) param: u16,
-    pub(super) which: Option<(u32, u8, Type)>,
-    pub(super) index: (u32, u8, Type),
+    pub(super) which: Option<(Place, u8, Type)>,
+    pub(super) index: (Place, u8, Type),
     pub(super) disp: i64,
 }
 
@@ -160,7 +169,8 @@ pub(super) struct Program {
     pub(super) calls: Vec<CallSite>,
     pub(super) block_ops: Vec<BlockOp>,
     pub(super) slots: Vec<Slot>,
-    pub(super) absolute_bytes: u32,
+    /// Bytes before every frame.
+    pub(super) constant_bytes: u32,
     pub(super) private_bytes: u32,
     /// Phases or pool handles are used.
     pub(super) uses_state: bool,
@@ -177,24 +187,28 @@ fn round(bytes: usize) -> u32 {
     (bytes as u32).div_ceil(LINE) * LINE
 }
 
+/// Places of a function's registers and predicates, and the bytes of all.
+type Frame = (Vec<Place>, Vec<Place>, u32);
+
 struct Decoder<'a> {
     kernel: &'a Kernel,
     analysis: &'a KernelAnalysis,
     tier: Tier,
     form: Form,
     slots: Vec<Slot>,
-    by_source: HashMap<(Source, Type), u32>,
-    absolute: u32,
+    by_source: HashMap<(Source, Type), Place>,
+    /// Bytes before the frame so far.
+    constants: u32,
     mems: Vec<MemRef>,
     calls: Vec<CallSite>,
     block_ops: Vec<BlockOp>,
     private_offsets: Vec<usize>,
     // Of the function at hand:
     func: usize,
-    regs: Vec<u32>,
-    preds: Vec<u32>,
-    scratch: u32,
-    scratch_pred: u32,
+    regs: Vec<Place>,
+    preds: Vec<Place>,
+    scratch: Place,
+    scratch_pred: Place,
 }
 
 /// What a decoded kernel has beyond its instructions.
@@ -221,7 +235,7 @@ pub(super) fn decode(kernel: &Kernel, analysis: &KernelAnalysis, tier: Tier, for
         form,
         slots: Vec::new(),
         by_source: HashMap::new(),
-        absolute: round(GROUPS * 32 * 8),
+        constants: -NOWHERE as u32,
         mems: Vec::new(),
         calls: Vec::new(),
         block_ops: Vec::new(),
@@ -233,7 +247,7 @@ pub(super) fn decode(kernel: &Kernel, analysis: &KernelAnalysis, tier: Tier, for
         scratch_pred: 0,
     };
     // Frames first: a call needs its callee's.
-    let frames: Vec<(Vec<u32>, Vec<u32>, u32)> = (0..kernel.funcs.len()).map(|f| d.frame(f)).collect();
+    let frames: Vec<Frame> = (0..kernel.funcs.len()).map(|f| d.frame(f)).collect();
     let codes = (0..kernel.funcs.len()).map(|f| d.function(f, &frames)).collect();
     let insts = || kernel.funcs.iter().flat_map(|f| &f.code);
     Program {
@@ -242,7 +256,7 @@ pub(super) fn decode(kernel: &Kernel, analysis: &KernelAnalysis, tier: Tier, for
         calls: d.calls,
         block_ops: d.block_ops,
         slots: d.slots,
-        absolute_bytes: d.absolute,
+        constant_bytes: d.constants,
         private_bytes: private as u32,
         uses_state: insts()
             .any(|i| matches!(i.op, Op::PhaseGet | Op::PhaseAdv | Op::PhaseIn | Op::PoolAlloc)),
@@ -261,12 +275,12 @@ fn synchronises(inst: &Inst) -> bool {
 
 impl Decoder<'_> {
     /// Offsets of registers and predicates in a function's frame, and its size (with scratch for `fold` and `loop` at the end).
-    fn frame(&self, func: usize) -> (Vec<u32>, Vec<u32>, u32) {
+    fn frame(&self, func: usize) -> Frame {
         let f = &self.kernel.funcs[func];
-        let mut at = 0;
+        let mut at = 0u32;
         let mut place = |bytes: u32| {
             at += bytes;
-            at - bytes
+            (at - bytes) as Place
         };
         let regs = f.regs.iter().enumerate().map(|(r, reg)| match reg {
             None => 0,
@@ -275,8 +289,8 @@ impl Decoder<'_> {
                 place(round(groups * 32 * reg.ty.bytes()))
             }
         });
-        let regs: Vec<u32> = regs.collect();
-        let preds: Vec<u32> = f.preds.iter().map(|p| if p.is_some() { place(LINE) } else { 0 }).collect();
+        let regs: Vec<Place> = regs.collect();
+        let preds: Vec<Place> = f.preds.iter().map(|p| if p.is_some() { place(LINE) } else { 0 }).collect();
         let _scratch = place(round(GROUPS * 32 * 8));
         let _scratch_pred = place(LINE);
         (regs, preds, at)
@@ -288,7 +302,7 @@ impl Decoder<'_> {
         self.analysis.uniform_operand(self.func, 0, &Operand::Special(s), Scope::Block)
     }
 
-    fn slot(&mut self, source: Source, ty: Type) -> (u32, u8) {
+    fn slot(&mut self, source: Source, ty: Type) -> (Place, u8) {
         let varying = matches!(source, Source::Special(s) if !self.uniform_special(s));
         let stride = u8::from(varying);
         if let Some(offset) = self.by_source.get(&(source, ty)) {
@@ -296,15 +310,15 @@ impl Decoder<'_> {
         }
         let groups = if varying { GROUPS } else { 1 };
         let bytes = if ty == Type::Pred { LINE } else { round(groups * 32 * ty.bytes()) };
-        let offset = self.absolute | ABSOLUTE;
-        self.absolute += bytes;
+        self.constants += bytes;
+        let offset = -(self.constants as Place);
         self.slots.push(Slot { source, ty, offset, varying });
         self.by_source.insert((source, ty), offset);
         (offset, stride)
     }
 
     /// Offset and stride of a source operand read as `ty`.
-    fn source(&mut self, o: &Operand, ty: Type) -> (u32, u8) {
+    fn source(&mut self, o: &Operand, ty: Type) -> (Place, u8) {
         match o {
             Operand::Reg(r) => {
                 let uniform = self.analysis.uniform_reg(self.func, *r);
@@ -315,7 +329,7 @@ impl Decoder<'_> {
             Operand::Special(s) => self.slot(Source::Special(*s), ty),
             Operand::Param(p) => self.slot(Source::Param(*p), ty),
             // The validator allows no other operand as a value.
-            _ => (ABSOLUTE, 0),
+            _ => (NOWHERE, 0),
         }
     }
 
@@ -379,14 +393,14 @@ impl Decoder<'_> {
         self.mems.len() as u32 - 1
     }
 
-    fn function(&mut self, func: usize, frames: &[(Vec<u32>, Vec<u32>, u32)]) -> Code {
+    fn function(&mut self, func: usize, frames: &[Frame]) -> Code {
         let f = &self.kernel.funcs[func];
         let a = &self.analysis.funcs[func];
         self.func = func;
         (self.regs, self.preds) = (frames[func].0.clone(), frames[func].1.clone());
         let frame_bytes = frames[func].2;
-        self.scratch_pred = frame_bytes - LINE;
-        self.scratch = self.scratch_pred - round(GROUPS * 32 * 8);
+        self.scratch_pred = (frame_bytes - LINE) as Place;
+        self.scratch = self.scratch_pred - round(GROUPS * 32 * 8) as Place;
         let mut ops: Vec<DOp> = Vec::new();
         let mut start = vec![0u32; f.code.len() + 1];
         // Reconvergence points of branches whose lanes may separate.
@@ -419,8 +433,15 @@ impl Decoder<'_> {
             }
             self.instruction(inst, at, frames, &mut ops);
         }
+        let parked = parked(f, a, func == 0);
         // Branch targets and joins are instructions so far.
         for op in &mut ops {
+            let inst = &f.code[op.inst as usize];
+            let waited_for = parked[a.cfg.block_of(op.inst) as usize];
+            op.keep = inst.guard.is_some() || writes(inst).intersection(waited_for) != VarSet::EMPTY;
+            if op.flow == Flow::Next && op.guard == DOp::NO_GUARD && !op.uniform {
+                op.flow = Flow::Plain;
+            }
             if matches!(op.flow, Flow::Jump | Flow::BranchUniform | Flow::Branch) {
                 op.back = op.target <= op.inst;
                 op.join = match a.cfg.reconvergence(op.inst) {
@@ -446,14 +467,15 @@ impl Decoder<'_> {
             back: false,
             has_dest: false,
             to_pred: false,
+            keep: true,
             sa: 0,
             sb: 0,
             sc: 0,
             guard: DOp::NO_GUARD,
-            d: ABSOLUTE,
-            a: ABSOLUTE,
-            b: ABSOLUTE,
-            c: ABSOLUTE,
+            d: NOWHERE,
+            a: NOWHERE,
+            b: NOWHERE,
+            c: NOWHERE,
             target: 0,
             join: NO_JOIN,
             inst,
@@ -461,13 +483,7 @@ impl Decoder<'_> {
         }
     }
 
-    fn instruction(
-        &mut self,
-        inst: &Inst,
-        at: u32,
-        frames: &[(Vec<u32>, Vec<u32>, u32)],
-        ops: &mut Vec<DOp>,
-    ) {
+    fn instruction(&mut self, inst: &Inst, at: u32, frames: &[Frame], ops: &mut Vec<DOp>) {
         let info = inst.op.info();
         let mut op = self.plain(at, Flow::Next);
         if let Some(g) = inst.guard {
@@ -508,7 +524,7 @@ impl Decoder<'_> {
             return self.fold(inst, op, ops);
         }
         // Sources in order into a, b, c; a memory operand's index is `a`.
-        let mut sources: Vec<(u32, u8)> = Vec::new();
+        let mut sources: Vec<(Place, u8)> = Vec::new();
         let mut all_uniform = true;
         let mut dest_uniform = None;
         for (arg, o) in info.args.iter().zip(&inst.args) {
@@ -607,7 +623,7 @@ impl Decoder<'_> {
     }
 
     /// The step behind an operation that left its result in the scratch: one active lane's goes to a uniform destination.
-    fn spread(&self, op: &DOp, ty: Type, d: u32) -> DOp {
+    fn spread(&self, op: &DOp, ty: Type, d: Place) -> DOp {
         DOp {
             run: super::body::spread,
             guard: op.guard,
@@ -660,14 +676,7 @@ impl Decoder<'_> {
         }
     }
 
-    fn control(
-        &mut self,
-        inst: &Inst,
-        at: u32,
-        mut op: DOp,
-        frames: &[(Vec<u32>, Vec<u32>, u32)],
-        ops: &mut Vec<DOp>,
-    ) {
+    fn control(&mut self, inst: &Inst, at: u32, mut op: DOp, frames: &[Frame], ops: &mut Vec<DOp>) {
         let divergent = self.analysis.divergent_branch(self.func, at);
         let target = inst.args.iter().find_map(|a| if let Operand::Label(l) = a { Some(*l) } else { None });
         match inst.op {
@@ -743,7 +752,7 @@ impl Decoder<'_> {
         }
     }
 
-    fn call(&mut self, inst: &Inst, frames: &[(Vec<u32>, Vec<u32>, u32)]) -> u32 {
+    fn call(&mut self, inst: &Inst, frames: &[Frame]) -> u32 {
         let (Operand::List(results), Operand::Func(callee), Operand::List(args)) =
             (&inst.args[0], &inst.args[1], &inst.args[2])
         else {
@@ -812,7 +821,7 @@ impl Decoder<'_> {
                 });
                 MemOperand { param, which, index: (offset, stride, t), disp: m.disp }
             }
-            _ => MemOperand { param: 0, which: None, index: (ABSOLUTE, 0, Type::U64), disp: 0 },
+            _ => MemOperand { param: 0, which: None, index: (NOWHERE, 0, Type::U64), disp: 0 },
         };
         let (y, x) = (mem(&inst.args[0]), mem(&inst.args[2]));
         let w = match &inst.args[1] {
@@ -825,7 +834,7 @@ impl Decoder<'_> {
     }
 }
 
-fn copy_pred(from: u32, to: u32, to_uniform: bool) -> Copy {
+fn copy_pred(from: Place, to: Place, to_uniform: bool) -> Copy {
     Copy { from, to, size: 4, pred: true, from_uniform: false, to_uniform }
 }
 

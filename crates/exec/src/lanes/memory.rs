@@ -5,9 +5,10 @@
 //!
 //! Safety of all functions: as in `body.rs`.
 
-use super::body::{groups, put};
-use super::chunk::{Chunk, Env, LANES, Mask, NONE, and, any, bits, lanes_of};
+use super::body::{kept, put};
+use super::chunk::{Chunk, Env, GROUPS, LANES};
 use super::decode::{DOp, MemRef};
+use super::mask::{Mask, NONE, and, any, bits, lanes_of};
 use super::ops::{Int, Num, Value};
 use crate::trap::TrapDetail;
 use crate::view::{Elem, View, ordering};
@@ -186,18 +187,18 @@ pub(super) unsafe fn load<T: Value + Elem>(x: &mut Chunk, op: &DOp, env: &Env<'_
         Ok(v) => v,
         Err(detail) => return no_view(x, op, env, m, detail),
     };
-    let mut bad = NONE;
+    let (k, mut bad) = (*kept(x, op), NONE);
     // SAFETY: see the module's head.
     unsafe {
         let d = x.at::<[T; 32]>(op.d);
-        for g in 0..groups(x, op) {
+        for g in 0..GROUPS {
             let w = m[g];
             if w == 0 {
                 continue;
             }
             if op.sa == 0 {
                 match v.load(first_place(x, op, mem)) {
-                    Some(b) => put(d.add(g), &[<T as Elem>::from_bits(b); 32], w, x.born[g]),
+                    Some(b) => put(d.add(g), &[<T as Elem>::from_bits(b); 32], w, k[g]),
                     None => bad[g] = w,
                 }
                 continue;
@@ -207,7 +208,7 @@ pub(super) unsafe fn load<T: Value + Elem>(x: &mut Chunk, op: &DOp, env: &Env<'_
             if first < v.len() && v.len() - first >= 32 {
                 let mut r = [T::default(); 32];
                 v.load32(first, &mut r);
-                put(d.add(g), &r, w, x.born[g]);
+                put(d.add(g), &r, w, k[g]);
                 continue;
             }
             let mut place = [0; 32];
@@ -215,7 +216,7 @@ pub(super) unsafe fn load<T: Value + Elem>(x: &mut Chunk, op: &DOp, env: &Env<'_
             park_inactive(&mut place, w);
             let mut r = [T::default(); 32];
             if v.gather(&place, &mut r) {
-                put(d.add(g), &r, w, x.born[g]);
+                put(d.add(g), &r, w, k[g]);
                 continue;
             }
             let d = &mut *d.add(g);
@@ -246,7 +247,7 @@ pub(super) unsafe fn store<T: Value>(x: &mut Chunk, op: &DOp, env: &Env<'_>, m: 
     // SAFETY: see the module's head.
     unsafe {
         let value = x.at::<[T; 32]>(op.b);
-        for g in 0..groups(x, op) {
+        for g in 0..GROUPS {
             let w = m[g];
             if w == 0 {
                 continue;
@@ -288,7 +289,7 @@ pub(super) unsafe fn store<T: Value>(x: &mut Chunk, op: &DOp, env: &Env<'_>, m: 
 #[inline(always)]
 pub(super) unsafe fn load_private<T: Value>(x: &mut Chunk, op: &DOp, env: &Env<'_>, m: &Mask) -> bool {
     let mem = &env.program.mems[op.aux as usize];
-    let mut bad = NONE;
+    let (k, mut bad) = (*kept(x, op), NONE);
     // SAFETY: see the module's head; places are checked against the array's length.
     unsafe {
         for g in 0..x.groups {
@@ -301,7 +302,7 @@ pub(super) unsafe fn load_private<T: Value>(x: &mut Chunk, op: &DOp, env: &Env<'
                 if place < mem.len {
                     let at = mem.offset + (place as usize * LANES + g * 32) * size_of::<T>();
                     let r = *x.private_at::<[T; 32]>(at);
-                    put(d, &r, w, x.born[g]);
+                    put(d, &r, w, k[g]);
                 } else {
                     bad[g] = w;
                 }
@@ -427,9 +428,9 @@ pub(super) unsafe fn length<T: Value>(x: &mut Chunk, op: &DOp, env: &Env<'_>, m:
     };
     // SAFETY: see the module's head.
     unsafe {
-        for g in 0..groups(x, op) {
-            let d = x.at::<[T; 32]>(op.d).add(g);
-            put(d, &[<T as Value>::from_bits(len); 32], m[g], x.born[g]);
+        let d = x.at::<[T; 32]>(op.d);
+        for g in (0..GROUPS).filter(|g| m[*g] != 0) {
+            put(d.add(g), &[<T as Value>::from_bits(len); 32], m[g], x.born[g]);
         }
     }
     true

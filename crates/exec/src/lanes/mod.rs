@@ -15,8 +15,10 @@ mod chunk;
 mod cross;
 mod decode;
 mod interleave;
+mod mask;
 mod memory;
 mod ops;
+mod parked;
 mod tier;
 
 use crate::launch::{Executor, Launch, LaunchError, Prepared};
@@ -25,8 +27,9 @@ use crate::schedule::{Choices, Order, Purpose};
 use crate::trap::{LaneTrap, TrapDetail};
 use crate::view::View;
 use crate::workers::{Grain, run_blocks};
-use chunk::{Chunk, Env, GROUPS, LANES, Stop, lanes_of};
-use decode::{BlockOp, Form, MemOperand, Program, Source};
+use chunk::{Chunk, Env, GROUPS, LANES, Stop};
+use decode::{BlockOp, Form, MemOperand, Place, Program, Source};
+use mask::lanes_of;
 use parking_lot::Mutex;
 use phalanx_isa::{Special, TrapKind, Type};
 use phalanx_simd::tier::Tier;
@@ -133,7 +136,7 @@ struct BlockState {
     positions: [Vec<u32>; 3],
     chunks: Vec<Chunk>,
     shared: Vec<u64>,
-    /// Whether the launch's constants are in the chunks' absolute areas.
+    /// Whether the launch's constants are in the chunks' first frames.
     ready: bool,
     plain: bool,
     /// In which order a schedule lets chunks run.
@@ -336,13 +339,13 @@ impl BlockState {
 
     /// Ready for the first interval of a block.
     fn begin(&mut self, program: &Program, launch: &Launch<'_>, block: u64) {
-        self.fill_slots(program, launch, block);
         self.shared.fill(0);
         if let Some(schedule) = launch.schedule() {
             self.choices = schedule.choices(Purpose::Block(block));
         }
         let env = Env { launch, program, shared: &[], block };
         self.chunks.iter_mut().for_each(|c| c.start_block(&env));
+        self.fill_slots(program, launch, block);
     }
 
     /// Calls `f` with what the chunks of a block need to run; `alone`: on one thread.
@@ -455,7 +458,7 @@ impl BlockState {
             }
         };
         for c in &self.chunks {
-            let number = |m: &chunk::Mask| -> Vec<u32> { lanes_of(m).map(|l| c.first_lane + l).collect() };
+            let number = |m: &mask::Mask| -> Vec<u32> { lanes_of(m).map(|l| c.first_lane + l).collect() };
             for s in &c.stuck {
                 let scope = s.scope.as_ref().map(number);
                 let instance = s.instance.clone();
@@ -523,7 +526,7 @@ impl BlockState {
     }
 
     /// The one value that all lanes of the block have in a slot.
-    fn uniform_value(&mut self, slot: u32, stride: u8, ty: Type, site: Site) -> Result<u64, LaneTrap> {
+    fn uniform_value(&mut self, slot: Place, stride: u8, ty: Type, site: Site) -> Result<u64, LaneTrap> {
         let first = self.chunks[0].lane_value(slot, 0, ty);
         for c in &mut self.chunks {
             let born = c.born;

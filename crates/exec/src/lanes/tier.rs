@@ -5,9 +5,10 @@
 //! no wildcard: an operation without a body does not compile.
 
 use super::body;
-use super::chunk::{Chunk, Env, Mask};
+use super::chunk::{Chunk, Env};
 use super::cross::{self, ADD, MAX, MIN, ONES, Red, Reduction, ZERO};
 use super::decode::{DOp, Handler};
+use super::mask::Mask;
 use super::memory::{self, Index, IndexFns, PoolOp};
 use super::ops::*;
 use crate::view::Elem;
@@ -117,14 +118,14 @@ unsafe fn misc<const K: u8>(x: &mut Chunk, op: &DOp, env: &Env<'_>, m: &Mask) ->
             }
             k::PHASE => {
                 let d = x.at::<[u32; 32]>(op.d);
-                for lane in super::chunk::lanes_of(m) {
+                for lane in super::mask::lanes_of(m) {
                     (*d.add(lane as usize / 32))[lane as usize % 32] = x.phase[lane as usize].into();
                 }
                 true
             }
             k::ADVANCE => {
                 let a = x.at::<[u16; 32]>(op.a);
-                for lane in super::chunk::lanes_of(m) {
+                for lane in super::mask::lanes_of(m) {
                     let delta = (*a.add(lane as usize / 32 * op.sa as usize))[lane as usize % 32];
                     let p = &mut x.phase[lane as usize];
                     *p = ((u32::from(*p) + u32::from(delta)) % 768) as u16;
@@ -134,7 +135,7 @@ unsafe fn misc<const K: u8>(x: &mut Chunk, op: &DOp, env: &Env<'_>, m: &Mask) ->
             k::WINDOW => {
                 let (a, b) = (x.at::<[u32; 32]>(op.a), x.at::<[u32; 32]>(op.b));
                 let d = x.at::<Mask>(op.d);
-                for lane in super::chunk::lanes_of(m) {
+                for lane in super::mask::lanes_of(m) {
                     let (g, i) = (lane as usize / 32, lane as usize % 32);
                     let (begin, span) = ((*a.add(g * op.sa as usize))[i], (*b.add(g * op.sb as usize))[i]);
                     let from = (u32::from(x.phase[lane as usize]) + 768 - begin % 768) % 768;

@@ -535,3 +535,88 @@ fn lanes_that_end_on_the_way_do_not_part_the_others() {
         }
     }
 }
+
+#[test]
+fn waiting_lanes_find_their_registers_as_they_left_them() {
+    // Registers that lanes wait with: beside a loop that they have left (`n`, `last`), before the other way of a branch (`a`), with
+    // the result of a function (`r`), inside a loop for the next round (`sum`); `t` belongs to no waiting lane.
+    let text = "kernel k(out y: u32[], out z: u32[]) {
+        let n, last, a, sum, t, l: u32; let p, q: pred
+            mov.u32 l, %lane.x
+            mov.u32 n, 0
+            mov.u32 sum, 0
+            mov.u32 last, 99
+        round:
+            rem.u32 t, l, 7
+            set.ge.u32 p, n, t
+        @p  bra done
+            add.u32 a, n, 10
+            and.u32 t, l, 1
+            set.ne.u32 q, t, 0
+        @q  bra odd
+            mul.u32 t, a, 2
+            add.u32 sum, sum, t
+            bra next
+        odd:
+            mul.u32 t, a, 3
+            call (t), capped, (t, l)
+            add.u32 sum, sum, t
+        next:
+            mov.u32 last, a
+            add.u32 n, n, 1
+            bra round
+        done:
+            mad.u32 t, n, 1000, last
+            st.u32 y[l], t
+            st.u32 z[l], sum
+            exit
+        func capped(v: u32, l: u32) -> (r: u32) {
+            let p: pred; let t: u32
+            mov.u32 r, 31
+            set.gt.u32 p, v, 31
+        @p  ret
+            add.u32 t, v, l
+            mov.u32 r, t
+            ret
+        }
+        }";
+    for lanes in [100usize, 128] {
+        let (y, z) = (u32s(&vec![0; lanes]), u32s(&vec![0; lanes]));
+        run(text, &[y.clone(), z.clone()], config(1, lanes as u32));
+        let expected = |l: u32| {
+            let rounds = l % 7;
+            let sum = (0..rounds).map(|n| match (n + 10, l % 2) {
+                (a, 0) => a * 2,
+                (a, _) if a * 3 > 31 => 31,
+                (a, _) => a * 3 + l,
+            });
+            (rounds * 1000 + if rounds == 0 { 99 } else { rounds + 9 }, sum.sum::<u32>())
+        };
+        let all: Vec<(u32, u32)> = read_u32s(&y).into_iter().zip(read_u32s(&z)).collect();
+        assert_eq!(all, (0..lanes as u32).map(expected).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_result_for_all_lanes_stays_in_its_register() {
+    // Everything here is the same for all lanes of a block: registers of one value each lie side by side.
+    let text = "kernel k(in x: f32[], out y: f32[], out n: u32[]) block 1 {
+        let a, b, c: u32; let u, v, w: f32
+            ld.f32 u, x[0]
+            ld.f32 v, x[1]
+            ld.f32 w, x[2]
+            mov.u32 a, 1
+            mov.u32 c, 3
+            len.u32 b, x
+            add.f32 u, u, v
+            add.f32 u, u, w
+            st.f32 y[%block.x], u
+            add.u32 a, a, c
+            mad.u32 a, a, 100, b
+            st.u32 n[%block.x], a
+            exit
+        }";
+    let (y, n) = (f32s(&[0.0; 3]), u32s(&[0; 3]));
+    run(text, &[f32s(&[1.0, 2.0, 4.0]), y.clone(), n.clone()], config(3, 1));
+    assert_eq!((read_f32s(&y), read_u32s(&n)), (vec![7.0; 3], vec![403; 3]));
+}

@@ -40,6 +40,9 @@ pub fn run(cpu: &Cpu, table: &mut Table) -> anyhow::Result<()> {
 
     let mut add = |case: &str, seconds: f64, verified: Option<bool>| {
         let case = format!("{case} {LINES} lines");
+        if !table.wants(&case) {
+            return Ok(());
+        }
         let ours = Duration::from_secs_f64(seconds).as_nanos() as f64 / 1e3;
         table.add(&Row { case, unit: "us", ours, rival: None, ratio: None, limit: None, verified })
     };

@@ -35,13 +35,16 @@ pub fn run(device: &Device, table: &mut Table) -> anyhow::Result<()> {
             against_fewer(&case, &few, &more, many, table)?;
         }
         for (what, grid, block) in [("64 blocks of 256", 64, 256), ("1 block of 1024", 1, 1024)] {
+            let case = format!("chain, {what}: {many}t to 1t");
+            if !table.wants(&case) {
+                continue;
+            }
             let rounds = if size == Size::Full { 20_000 / grid } else { 40 };
             let launch = |cpu: &Cpu| chain(cpu, grid, block, rounds);
             let (a, b) = (launch(&more)?, launch(&few)?);
             let p = paired(&mut || Ok(a.launch.run()?), &mut || Ok(b.launch.run()?))?;
             let work = f64::from(grid * block * rounds) * OPS as f64 / 1e9;
             let verified = Some(a.result()? == b.result()?);
-            let case = format!("chain, {what}: {many}t to 1t");
             table.add(&rated(case, "Gflop/s", work, &p, None, verified))?;
         }
     }
@@ -90,6 +93,10 @@ fn first_answer(ours: &Ours) -> anyhow::Result<Vec<f64>> {
 }
 
 fn against_native(case: &Case, cpu: &Cpu, threads: usize, table: &mut Table) -> anyhow::Result<()> {
+    let name = format!("{} {threads}t to Rust 1t", case.name);
+    if !table.wants(&name) {
+        return Ok(());
+    }
     let ours = case.on(cpu)?;
     let mut rival = (case.rival)();
     let verified = case.agree(&first_answer(&ours)?, &rival(true));
@@ -102,7 +109,6 @@ fn against_native(case: &Case, cpu: &Cpu, threads: usize, table: &mut Table) -> 
         Roof::Flops => Some(fma_rate(LIMIT) * threads as f64 / 1e9),
         Roof::None => None,
     };
-    let name = format!("{} {threads}t to Rust 1t", case.name);
     table.add(&rated(name, case.unit, case.work, &p, limit, Some(verified)))
 }
 
@@ -113,18 +119,24 @@ fn against_fewer(
     threads: usize,
     table: &mut Table,
 ) -> anyhow::Result<()> {
+    let name = format!("{} {threads}t to 1t", case.name);
+    if !table.wants(&name) {
+        return Ok(());
+    }
     let (ours, rival) = (case.on(more)?, case.on(few)?);
     let verified = first_answer(&ours)? == first_answer(&rival)?;
     let p = paired(&mut || ours.run(), &mut || rival.run())?;
-    let name = format!("{} {threads}t to 1t", case.name);
     table.add(&rated(name, case.unit, case.work, &p, None, Some(verified)))
 }
 
 fn against_reference(case: &Case, fast: &Cpu, slow: &Cpu, table: &mut Table) -> anyhow::Result<()> {
+    let name = format!("{} small to reference", case.name);
+    if !table.wants(&name) {
+        return Ok(());
+    }
     let (ours, rival) = (case.on(fast)?, case.on(slow)?);
     let verified = first_answer(&ours)? == first_answer(&rival)?;
     let p = paired(&mut || ours.run(), &mut || rival.run())?;
-    let name = format!("{} small to reference", case.name);
     table.add(&rated(name, case.unit, case.work, &p, None, Some(verified)))
 }
 
@@ -159,6 +171,10 @@ fn chain(cpu: &Cpu, grid: u32, block: u32, rounds: u32) -> anyhow::Result<Chain>
 
 fn one_operation(cpu: &Cpu, size: Size, table: &mut Table) -> anyhow::Result<()> {
     const LANES: u32 = 256;
+    let case = format!("an f32 operation, {LANES} lanes");
+    if !table.wants(&case) {
+        return Ok(());
+    }
     let rounds = if size == Size::Full { 2000 } else { 20 };
     let chain = chain(cpu, 1, LANES, rounds)?;
     let seconds = alone(&mut || Ok(chain.launch.run()?))?;
@@ -168,15 +184,7 @@ fn one_operation(cpu: &Cpu, size: Size, table: &mut Table) -> anyhow::Result<()>
     let verified = Some(chain.result()? == expected);
     let ours = seconds * 1e9 / f64::from(rounds) / OPS as f64;
     let limit = Some(f64::from(LANES) * 2.0 / fma_rate(LIMIT) * 1e9);
-    table.add(&Row {
-        case: format!("an f32 operation, {LANES} lanes"),
-        unit: "ns",
-        ours,
-        rival: None,
-        ratio: None,
-        limit,
-        verified,
-    })
+    table.add(&Row { case, unit: "ns", ours, rival: None, ratio: None, limit, verified })
 }
 
 #[cfg(test)]
