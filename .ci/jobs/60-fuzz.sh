@@ -1,7 +1,20 @@
 #!/usr/bin/env bash
-# The generators against the oracles for a while. --full: a million cases of each target.
+# The generators against the oracles for a while. --full: a million random bodies, damaged modules and damaged texts each, and
+# 50 000 random programs, whose comparison takes longest.
 source "$(dirname "$0")/../lib.sh"
-cases=2000
-if ((full)); then cases=1000000; fi
-note="$cases cases each"
-run cargo run --release --locked -p phalanx-testkit --bin fuzz -- --cases "$cases"
+fuzz() { run cargo run --release --locked -p phalanx-testkit --bin fuzz -- "$@"; }
+if ((full)); then
+    note="a million bodies, modules and texts, 50 000 programs"
+    run cargo build --release --locked -p phalanx-testkit --bin fuzz
+    pids=()
+    for kind in bodies modules texts; do
+        fuzz --cases 1000000 --only "$kind" >"target/fuzz-$kind.log" 2>&1 &
+        pids+=($!)
+    done
+    failed=0
+    fuzz --cases 50000 --only programs || failed=1
+    for pid in "${pids[@]}"; do wait "$pid" || failed=1; done
+    for kind in bodies modules texts; do tr '\r' '\n' <"target/fuzz-$kind.log" | tail -n 3; done
+    exit "$failed"
+fi
+fuzz --cases 2000

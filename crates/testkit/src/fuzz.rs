@@ -3,8 +3,8 @@
 use crate::oracle::{self, Effort, How, Outcome};
 use crate::program::{Config, random_program};
 use crate::{Case, Rng};
-use phalanx_isa::{Base, Effect, Module, Op, Operand, Special, decode, encode};
-use phalanx_verify::{Verified, verify};
+use phalanx_isa::{Base, Effect, Func, Module, Op, Operand, Special, decode, encode};
+use phalanx_verify::{Var, Verified, verify, writes};
 
 /// How far an input came.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -134,11 +134,29 @@ pub fn fuzz_one_program(seed: u64) -> Result<Stage, String> {
     Ok(Stage { decoded: true, validated: true, ran: true, compared: true, trapped })
 }
 
+/// Whether every pool handle that the function uses is one that the lane has allocated in it: a number that happens to be another
+/// lane's handle is good until that lane frees it.
+fn own_handles(f: &Func) -> bool {
+    let allocated = |handle: &Operand| {
+        let Some(v) = Var::of(handle) else { return false };
+        let mut writers = f.code.iter().filter(|i| writes(i).contains(v));
+        !f.params.contains(handle) && writers.all(|i| i.op == Op::PoolAlloc)
+    };
+    f.code.iter().all(|i| match i.op {
+        Op::PoolFree | Op::PoolSt => i.args.first().is_some_and(allocated),
+        Op::PoolLd => i.args.get(1).is_some_and(allocated),
+        _ => true,
+    })
+}
+
 /// Whether it can be seen from the operands alone that the order of lanes and blocks does not show: what is written is written
 /// and read by each lane in its own place only, or updated in one way only.
 pub fn same_order(program: &Verified) -> bool {
     let Some(kernel) = program.module().kernels.first() else { return false };
     if !program.analysis(0).order_free() || program.analysis(0).native {
+        return false;
+    }
+    if !kernel.funcs.iter().all(own_handles) {
         return false;
     }
     let insts = || kernel.funcs.iter().flat_map(|f| &f.code);
