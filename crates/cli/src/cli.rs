@@ -60,7 +60,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, ExitCode> 
 /// Commands that the interface has room for.
 const COMMANDS: &[&str] = &["generate", "perplexity", "info", "convert", "replay"];
 /// Options.
-const OPTIONS: &[&str] = &["--sanitize", "--strict", "--explore", "--bundle", "--resonance", "--against"];
+const OPTIONS: &[&str] = &["--explore", "--bundle", "--resonance", "--against"];
 /// Values of options and arguments.
 const VALUES: &[(&str, &str)] = &[
     ("--executor", "compiled"),

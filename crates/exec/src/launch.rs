@@ -1,6 +1,7 @@
 //! Launches: what is bound to a kernel's parameters, how it is checked, locked and handed to an executor.
 
 use crate::buffer::{Allocation, BufferError, BufferView, Storage};
+use crate::check::Checker;
 pub use crate::error::LaunchError;
 use crate::native::Claims;
 use crate::pool::LaunchPool;
@@ -161,6 +162,7 @@ pub enum ArgValue {
 }
 
 /// A value bound to a parameter, for the duration of a launch.
+#[derive(Clone)]
 pub enum Slot<'a> {
     /// Bits of a scalar.
     Scalar(u64),
@@ -194,6 +196,8 @@ pub struct Launch<'a> {
     pub claims: Claims,
     /// What `fence` updates: an atomic update orders as a fence would, and race detectors understand it.
     pub fence: AtomicU32,
+    /// The checkers, in a launch that is checked.
+    pub(crate) check: Option<&'a Checker>,
 }
 
 impl<'a> Launch<'a> {
@@ -304,6 +308,10 @@ pub trait Prepared: Send + Sync {
     /// # Errors
     /// The trap of the lowest block (see SPEC.md, Traps).
     fn run(&self, launch: &Launch<'_>) -> Result<(), LaneTrap>;
+    /// Whether launches can be checked (see [`Bound::run_checked`]).
+    fn has_checkers(&self) -> bool {
+        false
+    }
 }
 
 /// Something that runs validated kernels. Object safe: others may implement it.
@@ -537,6 +545,22 @@ impl Bound {
         workers: &dyn Workers,
         options: &RunOptions,
     ) -> Result<(), LaunchError> {
+        let launch = self.launch(self.slots(locks, options)?, workers, options);
+        let _float_mode = FloatMode::nearest_with_denormals();
+        let result = prepared.run(&launch).and_then(|()| launch.claims.check());
+        result.map_err(|t| self.trapped(t).into())
+    }
+
+    pub(crate) fn trapped(&self, t: LaneTrap) -> Box<Trap> {
+        Box::new(Trap::describe(t, self.program.module(), self.kernel(), self.config.grid))
+    }
+
+    /// The values of the parameters under locks.
+    pub(crate) fn slots<'l>(
+        &'l self,
+        locks: &'l Locks<'_>,
+        options: &RunOptions,
+    ) -> Result<Vec<Slot<'l>>, LaunchError> {
         let kernel = self.kernel();
         if options.phase >= 768 || options.class.is_some_and(|c| c >= 96) {
             let what = "the launch class must be below 96 and the launch phase below 768".into();
@@ -567,9 +591,18 @@ impl Bound {
                 ArgValue::Packed(w) => Slot::Packed(w),
             });
         }
+        Ok(slots)
+    }
+
+    pub(crate) fn launch<'l>(
+        &'l self,
+        slots: Vec<Slot<'l>>,
+        workers: &'l dyn Workers,
+        options: &'l RunOptions,
+    ) -> Launch<'l> {
         let shape = self.config.grid.iter().chain(&self.config.block);
         let lanes = shape.fold(1u64, |n, d| n.saturating_mul(u64::from(*d)));
-        let launch = Launch {
+        Launch {
             program: &self.program,
             kernel_index: self.kernel_index,
             grid: self.config.grid,
@@ -581,11 +614,8 @@ impl Bound {
             pool: LaunchPool::new(options.pool_limit_bytes, lanes),
             claims: Claims::default(),
             fence: AtomicU32::new(0),
-        };
-        let _float_mode = FloatMode::nearest_with_denormals();
-        let result = prepared.run(&launch).and_then(|()| launch.claims.check());
-        result
-            .map_err(|t| Box::new(Trap::describe(t, self.program.module(), kernel, self.config.grid)).into())
+            check: None,
+        }
     }
 
     /// Allocations with whether this launch writes them.

@@ -12,6 +12,7 @@
 //! it reports what goes wrong at run time as a [`Trap`] and never panics.
 
 pub mod buffer;
+pub mod check;
 pub mod collective;
 mod error;
 pub mod lanes;

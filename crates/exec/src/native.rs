@@ -1,5 +1,6 @@
 //! Native opcodes: the operands an executor resolves, the check of output boxes between blocks, and the call of the body.
 
+use crate::check;
 use crate::launch::{Launch, Slot};
 use crate::trap::{LaneTrap, TrapDetail};
 use parking_lot::Mutex;
@@ -159,6 +160,24 @@ pub fn matmul_t2(launch: &Launch<'_>, op: &MatmulT2, site: Site) -> Result<(), L
     let x = find(op.x, ldx, k, "x")?;
     let claim = Box2 { site, param: op.y.0, which: op.y.1, first: op.y.2, rows: m, stride: ldy, width: nn };
     launch.claims.0.lock().push(claim);
+    if let Some(check) = launch.check {
+        let at = check::Site { func: site.func, inst: site.inst };
+        let seen = |(param, which, first), stride, width, class| {
+            check.native(check::Box2 {
+                site: at,
+                block: site.block,
+                class,
+                param,
+                which,
+                first,
+                rows: m,
+                stride,
+                width,
+            });
+        };
+        seen(op.x, ldx, k, check::Class::Read);
+        seen(op.y, ldy, nn, check::Class::Write);
+    }
     let mut row = vec![0i8; k as usize];
     let mut sums = vec![0i32; nn as usize];
     for r in 0..m {

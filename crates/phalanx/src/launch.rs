@@ -3,6 +3,8 @@
 use crate::ArgValue;
 use crate::args::{IntoArg, IntoDims, dims};
 use crate::program::Kernel;
+use crate::sanitize::Checked;
+use phalanx_exec::check::Checks;
 use phalanx_exec::launch::{Bound, LaunchShape, describe_param, find_param};
 use phalanx_exec::{CancelToken, LaunchConfig, LaunchError, Prepared, RunOptions};
 use std::sync::Arc;
@@ -156,6 +158,14 @@ impl Launcher {
         Ok(BoundLaunch { kernel, bound, prepared, options, limit })
     }
 
+    /// Runs the launch with checkers that look at every access, and waits for it. What they find is the result, a trap too.
+    ///
+    /// # Errors
+    /// What is wrong with the arguments or the shape, or an executor that has no checkers; nothing has run then.
+    pub fn sanitize(self, checks: Checks) -> Result<Checked, LaunchError> {
+        self.bind()?.sanitize(checks)
+    }
+
     /// Runs the launch and waits for it.
     ///
     /// # Errors
@@ -185,6 +195,18 @@ impl BoundLaunch {
         let limited = token.map(|t| RunOptions { cancel: Some(t), ..self.options.clone() });
         let options = limited.as_ref().unwrap_or(&self.options);
         self.bound.run(&*self.prepared, self.kernel.cpu().workers(), options)
+    }
+
+    /// As [`Launcher::sanitize`].
+    ///
+    /// # Errors
+    /// A buffer that was freed meanwhile, or an executor that has no checkers.
+    pub fn sanitize(&self, checks: Checks) -> Result<Checked, LaunchError> {
+        let token = self.limit.token(self.options.cancel.as_ref());
+        let limited = token.map(|t| RunOptions { cancel: Some(t), ..self.options.clone() });
+        let options = limited.as_ref().unwrap_or(&self.options);
+        let report = self.bound.run_checked(&*self.prepared, self.kernel.cpu().workers(), options, checks)?;
+        Ok(Checked::new(self.kernel.clone(), self.config().grid, report))
     }
 
     /// Gives a parameter another value for the next runs. A declared grid follows. On an error nothing has changed.

@@ -38,6 +38,7 @@ mod error;
 mod launch;
 pub mod ops;
 mod program;
+mod sanitize;
 mod sequence;
 pub mod testing;
 
@@ -48,6 +49,7 @@ pub use element::{Bf16, Element, F16};
 pub use error::{BAD_BINARY, BuildError, Error, LoadError};
 pub use launch::{BoundLaunch, Launcher};
 pub use program::{Kernel, Program};
+pub use sanitize::{CHECKERS, Checked, FindingName};
 pub use sequence::{Sequence, SequenceBuilder};
 
 pub use phalanx_asm as asm;
@@ -57,6 +59,7 @@ pub use phalanx_kernels as kernels;
 pub use phalanx_verify as verify;
 
 pub use phalanx_exec::buffer::BufferError;
+pub use phalanx_exec::check::{Checks, Finding, FindingKind, RaceKind, Report};
 pub use phalanx_exec::launch::LaunchShape;
 pub use phalanx_exec::sequence::StepId;
 pub use phalanx_exec::{ArgValue, CancelToken, Executor, LaunchConfig, LaunchError, RunOptions, Trap};

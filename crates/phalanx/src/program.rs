@@ -188,20 +188,21 @@ impl Program {
         verified.warnings().iter().map(told).collect()
     }
 
+    /// Where an instruction stands in the text.
+    pub(crate) fn inst_span(&self, kernel: usize, func: u16, inst: u32) -> Span {
+        let Ok(kernel) = u16::try_from(kernel) else { return Span::default() };
+        let place = Place { kernel, func, item: phalanx_isa::PlaceItem::Inst(inst) };
+        match &self.loaded.map {
+            Some(map) => map.span(&place),
+            None => span_in_module(self.module(), &place),
+        }
+    }
+
     /// A trap of this program as a diagnostic: at the instruction, with block and lane.
     pub fn trap_diagnostic(&self, trap: &Trap) -> Diagnostic {
         let at = &trap.lane_trap;
         let kernel = self.module().kernels.iter().position(|k| k.name == trap.kernel);
-        let place = kernel.and_then(|k| u16::try_from(k).ok()).map(|kernel| Place {
-            kernel,
-            func: at.func,
-            item: phalanx_isa::PlaceItem::Inst(at.inst),
-        });
-        let span = match (place, &self.loaded.map) {
-            (Some(p), Some(map)) => map.span(&p),
-            (Some(p), None) => span_in_module(self.module(), &p),
-            (None, _) => Span::default(),
-        };
+        let span = kernel.map_or_else(Span::default, |k| self.inst_span(k, at.func, at.inst));
         let [x, y, z] = trap.block;
         Diagnostic {
             code: at.kind.name(),

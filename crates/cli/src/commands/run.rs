@@ -4,6 +4,7 @@ use crate::console::{Console, count, duration, say};
 use crate::device::Device;
 use crate::failure::{launch as refused, usage};
 use crate::interrupt;
+use crate::sanitize;
 use crate::source::Source;
 use crate::trace::Recorder;
 use crate::values::{Bound, Named, Sizes, Values};
@@ -82,7 +83,9 @@ pub struct Args {
     /// Launch phase, below 768
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..768))]
     phase: Option<u32>,
-    /// Rows for programs: the launch, what was asked to be shown, or the trap
+    #[command(flatten)]
+    checks: sanitize::Options,
+    /// Rows for programs: the launch, what was asked to be shown, findings, or the trap
     #[arg(long)]
     json: bool,
 }
@@ -141,11 +144,22 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
     let launch = stages.run("bind", || launcher.bind()).map_err(|e| hint(refused(e)))?;
     let config = launch.config();
-    let result = stages.run("launch", || interrupt::cancellable(|| launch.run()));
+    let checked = args
+        .checks
+        .checks()
+        .map(|c| stages.run("checked launch", || interrupt::cancellable(|| launch.sanitize(c))));
+    let checked = checked.transpose().map_err(refused)?;
+    let result = match &checked {
+        Some(_) => Ok(()),
+        None => stages.run("launch", || interrupt::cancellable(|| launch.run())),
+    };
     let launch_time = stages.times.last().map_or_else(Default::default, |(_, t)| *t);
     let failed = result.err().map(|e| source.failed(&program, e, console));
+    let found =
+        checked.as_ref().and_then(|c| sanitize::report(&source, c, args.checks.strict, console).err());
+    let trapped = failed.is_some() || checked.as_ref().is_some_and(|c| c.report.trap.is_some());
 
-    if failed.is_none() {
+    if !trapped {
         // After a trap what was written is unspecified and goes nowhere.
         stages.run("results", || -> anyhow::Result<()> {
             for (Named { name, value }, bound) in &outs {
@@ -175,10 +189,17 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
     let (name, time) = (kernel.name(), duration(launch_time));
     say!("{name}: {} of {} in {time}", count(blocks, "block"), count(lanes, "lane"));
-    let row = json!({
+    let mut row = json!({
         "kernel": name, "blocks": blocks, "lanes": lanes, "launch_us": launch_time.as_nanos() as f64 / 1e3,
     });
-    Ok(console.row(&row)?)
+    if let Some(c) = &checked {
+        row["findings"] = c.report.findings.len().into();
+        row["suppressed"] = c.suppressed().into();
+        row["clean"] = c.is_clean().into();
+        row["accesses_checked"] = c.report.accesses.into();
+    }
+    console.row(&row)?;
+    found.map_or(Ok(()), Err)
 }
 
 fn choose(program: &Program, name: Option<&str>) -> anyhow::Result<Kernel> {

@@ -3,5 +3,6 @@
 mod demo;
 mod programs;
 mod run;
+mod sanitize;
 mod support;
 mod usage;

@@ -71,9 +71,6 @@ fn what_is_not_built_is_refused_and_not_in_the_help() {
         "info model.gguf",
         "convert folder -o out.gguf",
         "replay bundle",
-        "run add.phx --sanitize race",
-        "run add.phx --sanitize=race",
-        "run add.phx --strict",
         "run add.phx --explore 4",
         "run add.phx --bundle b",
         "run add.phx --resonance r.json",
@@ -89,9 +86,7 @@ fn what_is_not_built_is_refused_and_not_in_the_help() {
     }
     let help: String =
         ["", "run", "demo", "bench"].map(|c| folder.run(&format!("{c} --help")).expect(0).stdout).concat();
-    for word in
-        ["generate", "sanitize", "--strict", "--explore", "--bundle", "--resonance", "compiled", "--against"]
-    {
+    for word in ["generate", "--explore", "--bundle", "--resonance", "compiled", "--against"] {
         assert!(!help.contains(word), "`{word}` is in the help");
     }
 }
@@ -119,6 +114,6 @@ fn completions_of_every_shell_name_the_commands() {
     for shell in ["bash", "zsh", "fish"] {
         let script = folder.run(&format!("completions {shell}")).expect(0).stdout;
         assert!(script.contains("explain") && script.contains("executor"), "{shell}");
-        assert!(!script.contains("sanitize") && !script.contains("compiled"), "{shell}");
+        assert!(!script.contains("compiled"), "{shell}");
     }
 }

@@ -5,6 +5,7 @@
 
 use super::decode::{Code, DOp, Flow, NO_JOIN, Place, Program};
 use super::mask::{FULL, Mask, NONE, ONE_GROUP, and, and_not, any, bits, lanes_of, or};
+use crate::check::BlockCheck;
 use crate::launch::Launch;
 use crate::pool::LaunchPool;
 use crate::schedule::{Choices, Purpose};
@@ -121,6 +122,8 @@ pub(super) struct Chunk {
     pub(super) partial: [u64; GROUPS],
     /// A barrier was passed with this operation's arguments; used by the block.
     pub(super) stop: Stop,
+    /// The checkers' state of the block, while this chunk runs in a launch that is checked.
+    pub(super) check: Option<Box<BlockCheck>>,
 }
 
 /// A place in the frame that starts at `frame`, counted from the first frame.
@@ -163,6 +166,7 @@ impl Chunk {
             choices: Choices::default(),
             partial: [0; GROUPS],
             stop: Stop::Done,
+            check: None,
         }
     }
 
@@ -476,6 +480,13 @@ impl Chunk {
     /// Runs until all lanes stopped at a block collective or ended, or others are to go first.
     pub(super) fn run(&mut self, env: &Env<'_>) {
         self.stop = self.run_inner(env);
+    }
+
+    /// As [`Chunk::run`], with the block's checkers in a launch that is checked.
+    pub(super) fn run_with(&mut self, check: &mut Option<Box<BlockCheck>>, env: &Env<'_>) {
+        std::mem::swap(&mut self.check, check);
+        self.run(env);
+        std::mem::swap(&mut self.check, check);
     }
 
     fn run_inner(&mut self, env: &Env<'_>) -> Stop {

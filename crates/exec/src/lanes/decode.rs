@@ -5,7 +5,8 @@ use super::chunk::{Chunk, Env, GROUPS, LANES};
 use super::mask::Mask;
 use super::memory::{AtomicOp, IndexFns};
 use super::parked::parked;
-use super::tier;
+use super::{checked, tier};
+use crate::check::Class;
 use phalanx_isa::{ArgType, Atomic};
 use phalanx_isa::{
     Base, Cmp, Effect, Inst, Kernel, Kind, LoadOrder, Mem, Op, Operand, Order, ParamKind, Role, Special,
@@ -105,6 +106,10 @@ pub(super) struct MemRef {
     pub(super) ty: Type,
     pub(super) atomic: AtomicOp,
     pub(super) index: &'static IndexFns,
+    /// What it is to the race checker.
+    pub(super) class: Class,
+    /// In the form with checks: the handler that does the work.
+    pub(super) plain: Handler,
 }
 
 /// A value copied between frames at a call.
@@ -218,6 +223,8 @@ pub(super) struct Form {
     pub(super) fuel: bool,
     /// Before atomics, fences, pool and subgroup operations, and at the head of loops, others may have a turn.
     pub(super) yields: bool,
+    /// Memory operations and barriers tell the checkers.
+    pub(super) checked: bool,
 }
 
 /// Decodes a kernel for a SIMD level.
@@ -389,6 +396,8 @@ impl Decoder<'_> {
             ty,
             atomic,
             index: tier::index_fns(self.tier, self.index_type(&m.index)),
+            class: Class::Read,
+            plain: nothing,
         });
         self.mems.len() as u32 - 1
     }
@@ -456,9 +465,6 @@ impl Decoder<'_> {
 
     /// An operation without operands.
     fn plain(&self, inst: u32, flow: Flow) -> DOp {
-        unsafe fn nothing(_: &mut Chunk, _: &DOp, _: &Env<'_>, _: &Mask) -> bool {
-            true
-        }
         DOp {
             run: nothing,
             flow,
@@ -510,6 +516,9 @@ impl Decoder<'_> {
             Kind::Sync if inst.op == Op::Bar => {
                 if tier::is_subgroup_barrier(inst) {
                     op.flow = Flow::Subgroup;
+                    if self.form.checked {
+                        op.run = checked::subgroup_barrier;
+                    }
                 } else {
                     op.flow = Flow::Block;
                     op.aux = self.block_ops.len() as u32;
@@ -609,6 +618,13 @@ impl Decoder<'_> {
             // The rounding.
             Op::Cvt => op.aux = inst.modes[0].into(),
             _ => {}
+        }
+        let memory =
+            matches!(inst.op, Op::Ld | Op::St | Op::Aload | Op::Astore | Op::Atom | Op::Red | Op::Cas);
+        if self.form.checked && memory {
+            let mem = &mut self.mems[op.aux as usize];
+            (mem.class, mem.plain) = (checked::class(inst.op), op.run);
+            op.run = checked::access;
         }
         if spread {
             let ty = info.args.iter().find(|a| a.role == Role::W).map_or(Type::U64, |a| type_of(a.ty));
@@ -832,6 +848,10 @@ impl Decoder<'_> {
         self.block_ops.push(BlockOp::MatmulT2 { y, w, x, numbers });
         self.block_ops.len() as u32 - 1
     }
+}
+
+unsafe fn nothing(_: &mut Chunk, _: &DOp, _: &Env<'_>, _: &Mask) -> bool {
+    true
 }
 
 fn copy_pred(from: Place, to: Place, to_uniform: bool) -> Copy {

@@ -25,7 +25,7 @@ pub(super) fn run(
     let threads = launch.threads();
     // Both kinds of workers and both ways to split a launch are among the schedules.
     let grain = if choices.one_in(2) { Grain::Short } else { Grain::Coarse };
-    if threads > 1 && chunks > 1 && (blocks == 1 || choices.one_in(2)) {
+    if threads > 1 && chunks > 1 && launch.check.is_none() && (blocks == 1 || choices.one_in(2)) {
         let run = |s: &mut Lent<'_>, block| s.get().run_block(program, launch, block, threads);
         return run_blocks(launch, 1, grain, || states.take(), run);
     }
@@ -80,7 +80,7 @@ impl BlockState {
             let ready = state.chunks.iter().filter(|c| c.stop == Stop::Yielded).count();
             let chosen = state.choices.below(ready.max(1));
             if let Some(chunk) = state.chunks.iter_mut().filter(|c| c.stop == Stop::Yielded).nth(chosen) {
-                chunk.run(env);
+                chunk.run_with(&mut state.check, env);
             }
             if state.chunks.iter().any(|c| c.stop == Stop::Yielded) {
                 return Ok(false);

@@ -114,6 +114,19 @@ fn park_inactive(places: &mut [u64; 32], active: u32) {
     }
 }
 
+/// Which buffer of an array of buffers an operand names: the same in all lanes of `m` that are here.
+#[inline(always)]
+pub(super) fn view_number(x: &mut Chunk, mem: &MemRef, m: &Mask) -> i128 {
+    match mem.which {
+        None => 0,
+        Some((slot, stride, ty)) => {
+            let lane = if stride == 0 { 0 } else { lanes_of(&and(m, &x.mask)).next().unwrap_or(0) };
+            let bits = x.lane_value(slot, lane, ty);
+            super::extend(bits, ty)
+        }
+    }
+}
+
 /// The view that an operand names; a trap detail where an index into an array of buffers is outside. That index is the same in
 /// all lanes of `m` that are here.
 #[inline(always)]
@@ -121,14 +134,7 @@ fn view<'e>(x: &mut Chunk, env: &Env<'e>, mem: &MemRef, m: &Mask) -> Result<View
     match mem.base {
         Base::Shared(s) => Ok(env.shared[s as usize]),
         Base::Param(p) => {
-            let which = match mem.which {
-                None => 0,
-                Some((slot, stride, ty)) => {
-                    let lane = if stride == 0 { 0 } else { lanes_of(&and(m, &x.mask)).next().unwrap_or(0) };
-                    let bits = x.lane_value(slot, lane, ty);
-                    super::extend(bits, ty)
-                }
-            };
+            let which = view_number(x, mem, m);
             let found = u64::try_from(which).ok().and_then(|w| env.launch.view(p, w));
             found.copied().ok_or(TrapDetail::Index { base: mem.base, index: which, len: mem.buffers.into() })
         }
@@ -158,7 +164,7 @@ fn outside(x: &mut Chunk, op: &DOp, env: &Env<'_>, mem: &MemRef, bad: &Mask, len
 
 /// The indices of a group.
 #[inline(always)]
-unsafe fn indices(x: &mut Chunk, op: &DOp, mem: &MemRef, g: usize) -> *const u8 {
+pub(super) unsafe fn indices(x: &mut Chunk, op: &DOp, mem: &MemRef, g: usize) -> *const u8 {
     // SAFETY: see the module's head.
     unsafe { x.at::<u8>(op.a).add(g * op.sa as usize * 32 * mem.index.size) }
 }

@@ -11,6 +11,7 @@
 #![allow(clippy::needless_range_loop, reason = "loops over lane numbers index several arrays of 32 alike")]
 
 mod body;
+mod checked;
 mod chunk;
 mod cross;
 mod decode;
@@ -21,6 +22,7 @@ mod ops;
 mod parked;
 mod tier;
 
+use crate::check::BlockCheck;
 use crate::launch::{Executor, Launch, LaunchError, Prepared};
 use crate::native::{MatmulT2, Site, matmul_t2};
 use crate::schedule::{Choices, Order, Purpose};
@@ -80,8 +82,7 @@ impl Executor for Lanes {
             kernel_index,
             tier: self.tier,
             plain,
-            fueled: OnceLock::new(),
-            scheduled: OnceLock::new(),
+            others: Default::default(),
             idle: Mutex::new(Vec::new()),
         }))
     }
@@ -92,10 +93,8 @@ struct LanesKernel {
     kernel_index: usize,
     tier: Tier,
     plain: Program,
-    /// The form that counts fuel, made when first needed.
-    fueled: OnceLock<Program>,
-    /// The form for schedules, which counts fuel too.
-    scheduled: OnceLock<Program>,
+    /// The other forms, made when first needed (see `run`).
+    others: [OnceLock<Program>; 4],
     /// States of earlier launches of the plain form.
     idle: Mutex<Vec<BlockState>>,
 }
@@ -141,20 +140,27 @@ struct BlockState {
     plain: bool,
     /// In which order a schedule lets chunks run.
     choices: Choices,
+    /// In a launch that is checked.
+    check: Option<Box<BlockCheck>>,
 }
 
 impl Prepared for LanesKernel {
+    fn has_checkers(&self) -> bool {
+        true
+    }
     fn run(&self, launch: &Launch<'_>) -> Result<(), LaneTrap> {
         let schedule = launch.schedule();
-        let form = Form { fuel: launch.options.fuel.is_some(), yields: schedule.is_some() };
-        let decoded = |form| {
-            let kernel = &self.verified.module().kernels[self.kernel_index];
-            decode::decode(kernel, self.verified.analysis(self.kernel_index), self.tier, form)
-        };
-        let program = match form {
-            Form { fuel: false, yields: false } => &self.plain,
-            Form { fuel: true, yields: false } => self.fueled.get_or_init(|| decoded(form)),
-            Form { yields: true, .. } => self.scheduled.get_or_init(|| decoded(Form { fuel: true, ..form })),
+        let yields = schedule.is_some();
+        let checked = launch.check.is_some();
+        // With a schedule or checks, an operation more a basic block is no matter: forms without fuel are not made for them.
+        let form = Form { fuel: launch.options.fuel.is_some() || yields || checked, yields, checked };
+        let program = if form == Form::default() {
+            &self.plain
+        } else {
+            self.others[usize::from(yields) + 2 * usize::from(checked)].get_or_init(|| {
+                let kernel = &self.verified.module().kernels[self.kernel_index];
+                decode::decode(kernel, self.verified.analysis(self.kernel_index), self.tier, form)
+            })
         };
         let blocks = launch.blocks();
         let lanes = launch.lanes();
@@ -171,7 +177,8 @@ impl Prepared for LanesKernel {
         if let Some(schedule) = schedule {
             return interleave::run(launch, program, schedule, chunks, &states);
         }
-        if alone || blocks >= threads as u64 || chunks == 1 {
+        // The checkers follow a block on one thread.
+        if alone || checked || blocks >= threads as u64 || chunks == 1 {
             let threads = if alone { 1 } else { threads };
             return run_blocks(
                 launch,
@@ -251,6 +258,7 @@ impl LanesKernel {
                     ready: false,
                     plain,
                     choices: Choices::default(),
+                    check: launch.check.map(|c| Box::new(BlockCheck::new(launch, c.checks.race))),
                 }
             }
         };
@@ -346,6 +354,9 @@ impl BlockState {
         let env = Env { launch, program, shared: &[], block };
         self.chunks.iter_mut().for_each(|c| c.start_block(&env));
         self.fill_slots(program, launch, block);
+        if let Some(check) = &mut self.check {
+            check.start_block(block);
+        }
     }
 
     /// Calls `f` with what the chunks of a block need to run; `alone`: on one thread.
@@ -375,8 +386,19 @@ impl BlockState {
 
     /// After an interval: what the block does between it and the next. True: the block has come to its end.
     fn pass(&mut self, env: &Env<'_>) -> Result<bool, LaneTrap> {
-        self.check(env)?;
-        let Stop::At(at) = self.chunks[0].stop else { return Ok(true) };
+        let met = self.check(env);
+        let at = match (&met, self.chunks[0].stop) {
+            (Ok(()), Stop::At(at)) => Some(at),
+            _ => None,
+        };
+        if let (Some(check), Some(checker)) = (&mut self.check, env.launch.check) {
+            match at {
+                Some(_) => check.barrier(checker),
+                None => check.end_block(checker),
+            }
+        }
+        met?;
+        let Some(at) = at else { return Ok(true) };
         let op = &env.program.codes[self.chunks[0].func as usize].ops[at as usize];
         self.block_operation(env, op)?;
         Ok(false)
@@ -387,7 +409,8 @@ impl BlockState {
         let n = self.chunks.len();
         let threads = threads.min(n);
         if threads <= 1 {
-            return self.chunks.iter_mut().for_each(|c| c.run(env));
+            let check = &mut self.check;
+            return self.chunks.iter_mut().for_each(|c| c.run_with(check, env));
         }
         let order = match env.launch.schedule() {
             Some(_) => self.choices.order(n as u64),
