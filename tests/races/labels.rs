@@ -16,6 +16,8 @@ pub struct Truth {
     /// The site of a barrier that lanes missed, where the run ended there.
     pub missed: Option<Site>,
     pub log: Arc<Log>,
+    /// Blocks of the launch.
+    pub grid: [u32; 3],
 }
 
 impl Truth {
@@ -88,7 +90,7 @@ pub fn truth(name: &str, text: &str, case: &Case) -> Truth {
     // Which of two racing accesses comes first is nobody's promise.
     let racing: BTreeSet<Element> = findings.racing.keys().copied().collect();
     findings.unwritten.retain(|(e, _)| !racing.contains(e));
-    Truth { program, findings, missed, log }
+    Truth { program, findings, missed, log, grid: launch.config().grid }
 }
 
 fn conflict(c: brute::Conflict) -> FindingKind {
@@ -170,7 +172,8 @@ fn compare(truth: &Truth, labels: &[Finding]) -> Vec<String> {
     wrong
 }
 
-fn check(file: &File, wrong: &mut String) -> usize {
+/// Compares a file's labels with the truth; the number of accesses that were compared.
+pub fn check(file: &File, wrong: &mut String) -> usize {
     let mut accesses = 0;
     for case in &file.cases {
         let truth = truth(&file.name, &file.text, case);

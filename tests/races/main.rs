@@ -6,5 +6,9 @@
 //! What races may also be read before it is written, depending on the order of the run: `init` is said only of elements that do
 //! not race.
 
+mod checker;
 mod corpus;
+mod guide;
 mod labels;
+mod mutants;
+mod oclgrind;

@@ -18,6 +18,7 @@ pub mod mutate;
 pub mod ops;
 pub mod oracle;
 pub mod program;
+pub mod racy;
 pub mod rng;
 pub mod row_cases;
 pub mod rows;

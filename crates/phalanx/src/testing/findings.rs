@@ -1,7 +1,11 @@
-//! From the words behind `expect` to a finding of the checkers.
+//! Findings of the checkers that a test expects: from words, and compared with what there is.
 
 use super::parse::{number, parse_target};
 use super::{Conflict, Finding, FindingKind};
+use crate::Checked;
+use phalanx_exec::check::{self, RaceKind};
+use phalanx_isa::{Array, Base, Kernel, TrapKind};
+use std::collections::BTreeSet;
 
 /// More elements than a test names one by one.
 const MAX_INDICES: i64 = 1 << 20;
@@ -69,6 +73,83 @@ fn parse_indices(text: &str) -> Result<Vec<i64>, String> {
     all.sort_unstable();
     all.dedup();
     Ok(all)
+}
+
+/// The parameter or array of a name.
+fn object(kernel: &Kernel, name: &str) -> Option<Base> {
+    let array = |all: &[Array]| all.iter().position(|a| a.name == name).map(|n| n as u16);
+    let param = kernel.params.iter().position(|p| p.name == name);
+    param
+        .map(|n| Base::Param(n as u16))
+        .or_else(|| array(&kernel.shared).map(Base::Shared))
+        .or_else(|| array(&kernel.private).map(Base::Private))
+}
+
+/// An element, whatever the block: object, buffer of an array, index.
+type Element = (Base, i128, i128);
+
+fn elements(kernel: &Kernel, f: &Finding) -> Result<BTreeSet<Element>, String> {
+    let Some(target) = &f.target else { return Ok(BTreeSet::new()) };
+    let base = object(kernel, &target.name).ok_or_else(|| format!("the kernel has no `{}`", target.name))?;
+    let which = target.index.unwrap_or(0).into();
+    Ok(f.indices.iter().map(|i| (base, which, i128::from(*i))).collect())
+}
+
+fn kind_of(kind: check::FindingKind) -> FindingKind {
+    match kind {
+        check::FindingKind::Race(RaceKind::ReadWrite) => FindingKind::Race(Conflict::ReadWrite),
+        check::FindingKind::Race(RaceKind::WriteWrite) => FindingKind::Race(Conflict::WriteWrite),
+        check::FindingKind::Race(RaceKind::AtomicPlain) => FindingKind::Race(Conflict::AtomicPlain),
+        check::FindingKind::Race(RaceKind::EqualValue) => FindingKind::Equal,
+    }
+}
+
+/// Compares a report with everything that a test expects of it. Gives the line at fault, where it is one, and what is wrong.
+pub(super) fn compare(checked: &Checked, expected: &[Finding]) -> Result<(), (Option<u32>, String)> {
+    let kernel = checked.kernel().data();
+    let report = &checked.report;
+    let found: Vec<(FindingKind, BTreeSet<Element>, Vec<u32>)> = report
+        .findings
+        .iter()
+        .map(|f| {
+            let mut at: Vec<u32> = f.sites.iter().map(|s| checked.span(s).line).collect();
+            at.sort_unstable();
+            (kind_of(f.kind), f.indices.iter().map(|i| (f.base, f.which.into(), *i)).collect(), at)
+        })
+        .collect();
+    let races = |k: FindingKind| matches!(k, FindingKind::Race(_));
+    let racy: BTreeSet<Element> =
+        found.iter().filter(|(k, ..)| races(*k)).flat_map(|(_, e, _)| e.iter().copied()).collect();
+    // By kind, races of all kinds together; of what races, no more is said.
+    let mut left: BTreeSet<(bool, Element)> = racy.iter().map(|e| (true, *e)).collect();
+    for (kind, all, _) in &found {
+        left.extend(all.iter().filter(|e| !races(*kind) && !racy.contains(e)).map(|e| (false, *e)));
+    }
+    for f in expected {
+        let wrong = |message: String| Err((Some(f.line), message));
+        if f.kind == FindingKind::Sync {
+            if report.trap.as_ref().is_none_or(|t| t.lane_trap.kind != TrapKind::Sync) {
+                return wrong("no lane misses a collective operation".into());
+            }
+            continue;
+        }
+        for e in elements(kernel, f).map_err(|m| (Some(f.line), m))? {
+            let is_it = |(k, all, at): &&(FindingKind, BTreeSet<Element>, Vec<u32>)| {
+                *k == f.kind && all.contains(&e) && *at == f.at
+            };
+            if !found.iter().any(|found| is_it(&found)) {
+                return wrong(format!("element {} is not found so; the checkers say:\n{checked}", e.2));
+            }
+            left.remove(&(races(f.kind), e));
+        }
+    }
+    if left.is_empty() {
+        return Ok(());
+    }
+    Err((
+        None,
+        format!("{} elements with findings are not expected; the checkers say:\n{checked}", left.len()),
+    ))
 }
 
 #[cfg(test)]
