@@ -3,6 +3,7 @@
 use crate::buffer::{Allocation, BufferError, BufferView, Storage};
 use crate::check::Checker;
 pub use crate::error::LaunchError;
+use crate::guards;
 use crate::native::Claims;
 use crate::pool::LaunchPool;
 use crate::schedule::{Order, Purpose, Schedule};
@@ -663,12 +664,9 @@ impl<'a> Locks<'a> {
         Ok(Locks::take_sorted(Locks::order(launches.iter().flat_map(Bound::allocations))))
     }
 
-    /// Each allocation once, in its strongest mode, ascending: the order in which everybody locks.
+    /// Each allocation once, in its strongest mode, in the order in which everybody locks.
     pub(crate) fn order<A: Borrow<Arc<Allocation>>>(all: impl Iterator<Item = (A, bool)>) -> Vec<(A, bool)> {
-        let mut all: Vec<(A, bool)> = all.collect();
-        all.sort_by_key(|(a, writes)| (A::borrow(a).id, !writes));
-        all.dedup_by(|(a, _), (b, _)| Arc::ptr_eq(A::borrow(a), A::borrow(b)));
-        all
+        guards::order(all, |a| A::borrow(a).id)
     }
 
     /// Locks what [`Locks::order`] gave.

@@ -6,8 +6,8 @@ use super::{BlockState, Lent, StatePool};
 use crate::launch::Launch;
 use crate::schedule::{Purpose, Schedule};
 use crate::trap::LaneTrap;
-use crate::workers::{FloatMode, Grain, Traps, run_blocks};
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::workers::queue::{Lowest, Queue};
+use crate::workers::{FloatMode, Grain, run_blocks};
 
 /// Blocks under way on a thread at most.
 const UNDER_WAY: usize = 4;
@@ -31,8 +31,8 @@ pub(super) fn run(
     }
     let threads = (threads as u64).min(blocks).max(1) as usize;
     let order = launch.block_order();
-    let traps = Traps::new();
-    let next = AtomicU64::new(0);
+    let traps = Lowest::new();
+    let queue = Queue::new(blocks, 1);
     let work = |worker: usize| {
         let _float_mode = FloatMode::nearest_with_denormals();
         let mut choices = schedule.choices(Purpose::Worker(worker as u64));
@@ -40,10 +40,9 @@ pub(super) fn run(
         let mut more = true;
         while more || !under_way.is_empty() {
             if more && under_way.len() < UNDER_WAY && (under_way.is_empty() || choices.one_in(2)) {
-                let place = next.fetch_add(1, Ordering::Relaxed);
-                more = place < blocks;
-                let block = if more { order.at(place) } else { u64::MAX };
-                if more && !traps.stop(block) {
+                let next = queue.take().map(|piece| order.at(piece.start));
+                more = next.is_some();
+                if let Some(block) = next.filter(|b| !traps.is_below(*b)) {
                     let mut state = states.take();
                     state.get().begin(program, launch, block);
                     under_way.push((block, state));
@@ -52,9 +51,9 @@ pub(super) fn run(
             }
             let turn = choices.below(under_way.len());
             let (block, state) = &mut under_way[turn];
-            let ended = traps.stop(*block)
+            let ended = traps.is_below(*block)
                 || state.get().turn(program, launch, *block).unwrap_or_else(|trap| {
-                    traps.add(trap);
+                    traps.add(*block, trap);
                     true
                 });
             if ended {
@@ -70,7 +69,7 @@ pub(super) fn run(
     } else {
         launch.workers.run(threads, grain, &work);
     }
-    traps.result()
+    traps.into_inner().map_or(Ok(()), Err)
 }
 
 impl BlockState {

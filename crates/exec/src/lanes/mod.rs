@@ -28,7 +28,8 @@ use crate::native::{MatmulT2, Site, matmul_t2};
 use crate::schedule::{Choices, Order, Purpose};
 use crate::trap::{LaneTrap, TrapDetail};
 use crate::view::View;
-use crate::workers::{Grain, run_blocks};
+use crate::workers::queue::share;
+use crate::workers::{FloatMode, Grain, Task, run_blocks};
 use chunk::{Chunk, Env, GROUPS, LANES, Stop};
 use decode::{BlockOp, Form, MemOperand, Place, Program, Source};
 use mask::lanes_of;
@@ -36,7 +37,6 @@ use parking_lot::Mutex;
 use phalanx_isa::{Special, TrapKind, Type};
 use phalanx_simd::tier::Tier;
 use phalanx_verify::Verified;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 #[cfg(not(target_endian = "little"))]
@@ -416,21 +416,14 @@ impl BlockState {
             Some(_) => self.choices.order(n as u64),
             None => Order::ascending(n as u64),
         };
-        let slots: Vec<Mutex<&mut Chunk>> = self.chunks.iter_mut().map(Mutex::new).collect();
-        let next = AtomicU32::new(0);
-        env.launch.workers.run(threads, Grain::Short, &|_| {
-            let _float_mode = crate::workers::FloatMode::nearest_with_denormals();
-            loop {
-                let i = next.fetch_add(1, Ordering::Relaxed) as usize;
-                if i >= n {
-                    return;
-                }
-                let mut chunk = slots[order.at(i as u64) as usize].lock();
+        let workers = |n: usize, task: Task<'_>| env.launch.workers.run(n, Grain::Short, task);
+        let place = |i| order.at(i);
+        share(&mut self.chunks, threads, place, workers, |chunk| {
+            let _float_mode = FloatMode::nearest_with_denormals();
+            chunk.run(env);
+            while chunk.stop == Stop::Yielded {
+                std::thread::yield_now();
                 chunk.run(env);
-                while chunk.stop == Stop::Yielded {
-                    std::thread::yield_now();
-                    chunk.run(env);
-                }
             }
         });
     }
