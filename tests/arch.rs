@@ -30,7 +30,7 @@ const PACKAGES: &[Package] = &[
     shipped("phalanx-atlas", &[]),
     shipped("phalanx-npy", &[]),
     shipped("phalanx-kernels", &["phalanx-simd"]),
-    shipped("phalanx-formats", &["phalanx-simd"]),
+    shipped("phalanx-formats", &["phalanx-kernels", "phalanx-simd"]),
     shipped("phalanx-weights", &["phalanx-formats", "phalanx-simd"]),
     shipped("phalanx-asm", &["phalanx-isa"]),
     shipped("phalanx-verify", &["phalanx-isa"]),

@@ -25,6 +25,7 @@ mod error;
 mod format;
 mod i2s;
 mod matrix;
+mod pack;
 mod tl1;
 mod tl2;
 mod write;

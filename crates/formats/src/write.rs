@@ -121,7 +121,7 @@ pub fn quantise(format: Format, n: usize, k: usize, values: &[f32]) -> Result<Ve
 }
 
 /// Codes up to `most`, half away from zero; the largest size gets it. Returns the scale.
-fn away_from_zero(x: &[f32], q: &mut [i8], most: f32) -> f32 {
+pub(crate) fn away_from_zero(x: &[f32], q: &mut [i8], most: f32) -> f32 {
     let scale = x.iter().fold(0f32, |m, v| m.max(v.abs())) / most;
     let factor = if scale == 0.0 { 0.0 } else { 1.0 / scale };
     for (q, x) in q.iter_mut().zip(x) {
@@ -131,7 +131,7 @@ fn away_from_zero(x: &[f32], q: &mut [i8], most: f32) -> f32 {
 }
 
 /// The value of largest size, the first of several, gets -8. Returns the scale.
-fn q4_0(x: &[f32], q: &mut [i8]) -> f32 {
+pub(crate) fn q4_0(x: &[f32], q: &mut [i8]) -> f32 {
     let largest = x.iter().fold(0f32, |m, v| if v.abs() > m.abs() { *v } else { m });
     let scale = largest / -8.0;
     let factor = if scale == 0.0 { 0.0 } else { 1.0 / scale };
