@@ -54,7 +54,7 @@ const PACKAGES: &[Package] = &[
             "phalanx-programs",
         ],
     ),
-    shipped("phalanx-cli", &["phalanx", "phalanx-npy", "phalanx-programs"]),
+    shipped("phalanx-cli", &["phalanx", "phalanx-npy", "phalanx-programs", "phalanx-weights"]),
     dev("phalanx-testkit"),
     dev("phalanx-tests"),
     dev("phalanx-benches"),

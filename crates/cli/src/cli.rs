@@ -40,6 +40,10 @@ pub enum Command {
     Demo(commands::demo::Args),
     /// Measure, a row per case
     Bench(commands::bench::Args),
+    /// Show what a model file holds
+    Info(commands::info::Args),
+    /// Convert Hugging Face's packed safetensors to GGUF
+    Convert(commands::convert::Args),
     /// Write a completion script for a shell
     Completions(commands::completions::Args),
 }
@@ -58,7 +62,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, ExitCode> 
 }
 
 /// Commands that the interface has room for.
-const COMMANDS: &[&str] = &["generate", "perplexity", "info", "convert", "replay"];
+const COMMANDS: &[&str] = &["generate", "perplexity", "replay"];
 /// Options.
 const OPTIONS: &[&str] = &["--explore", "--bundle", "--resonance", "--against"];
 /// Values of options and arguments.

@@ -4,9 +4,11 @@ pub mod asm;
 pub mod bench;
 pub mod check;
 pub mod completions;
+pub mod convert;
 pub mod demo;
 pub mod dis;
 pub mod explain;
+pub mod info;
 pub mod run;
 pub mod test;
 
@@ -26,6 +28,8 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Explain(args) => explain::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Info(args) => info::run(&args),
+        Command::Convert(args) => convert::run(&args),
         Command::Completions(args) => completions::run(&args),
     }
 }
