@@ -7,6 +7,7 @@ use crate::plan::FEW;
 use crate::product::{Input, Output, ProductError, Scratch};
 use crate::simd::{Kernel, Simd};
 use crate::source::{Bf16, Bytes, F16, F32, Float, Nibbles, Q4, Source, T2, T3, Trits, Wide};
+use crate::vector::{BlockVector, Planes, Telescope, Vector};
 use crate::{PackedWeights, Rows};
 use std::marker::PhantomData;
 
@@ -36,8 +37,10 @@ impl Layout {
             _ => halves * STRIPE,
         };
         let unit = format.block().unwrap_or(format.step_cols());
-        let (nv, rows) = if format.block().is_some() { S::BLOCKS } else { S::TILE };
-        let run = if m <= rows.min(FEW) && nv * S::LANES == STRIPE {
+        let tile = if format.block().is_some() { S::BLOCKS } else { S::TILE };
+        // One tile of all rows of a stripe goes over the weights once.
+        let once = m.checked_sub(1).and_then(|i| tile.get(i)).is_some_and(|nv| nv * S::LANES == STRIPE);
+        let run = if once || (S::VECTORS && m == 1) {
             padded
         } else {
             let most = (PANEL / column / unit).max(1);
@@ -81,7 +84,21 @@ fn stored_as_read<S: Simd>(format: PackedFormat) -> bool {
 
 /// [`crate::scratch_bytes`] at this level.
 pub(crate) fn scratch_bytes<S: Simd>(_: S, format: PackedFormat, m: usize, k: usize) -> usize {
+    let m = band::<S>(format, m, k);
     Layout::new::<S>(format, m, k).parts(m).iter().sum()
+}
+
+/// Rows of activations that go through all weights before the next do: as many as stay in the second-level cache beside a
+/// panel. Where weights are unpacked for each band, only if that makes bands tall enough to be worth it.
+fn band<S: Simd>(format: PackedFormat, m: usize, k: usize) -> usize {
+    let row = if format.is_float() { 4 * k } else { k * halves::<S>(format) };
+    let fits = 2 * PANEL / row.max(1);
+    let least = if stored_as_read::<S>(format) { 48 } else { 192 };
+    if fits < least || m <= fits {
+        return m;
+    }
+    // Bands of about one height, of whole register tiles.
+    m.div_ceil(m.div_ceil(fits)).next_multiple_of(S::TILE.len())
 }
 
 /// Zero points of a row of activations (`seeds`), and its copy with padding where one is needed.
@@ -149,8 +166,27 @@ fn sum<S: Simd>(s: S, part: &[i8]) -> i32 {
     total
 }
 
-/// The product; the call has been checked.
+/// The product, band by band; the call has been checked.
 pub(crate) fn product<S: Simd>(
+    s: S,
+    w: &PackedWeights,
+    first: usize,
+    x: Input<'_>,
+    mut y: Output<'_>,
+    scratch: &mut Scratch,
+) -> Result<(), ProductError> {
+    let m = x.rows();
+    let band = band::<S>(w.format(), m, w.k()).max(1);
+    for from in (0..m).step_by(band) {
+        let rows = band.min(m - from);
+        let (part, rest) = y.split_rows(rows);
+        y = rest;
+        one_band(s, w, first, x.range(from, from + rows), part, scratch)?;
+    }
+    Ok(())
+}
+
+fn one_band<S: Simd>(
     s: S,
     w: &PackedWeights,
     first: usize,
@@ -239,8 +275,7 @@ impl<S: Simd> Integers<'_, S> {
         // The sums to take off, not what to start with: runs of columns continue each other's sums.
         seeds.iter_mut().for_each(|seed| *seed = seed.wrapping_neg());
         let direct = layout.panel == 0;
-        let (nv, tile_rows) = S::TILE;
-        let tile_rows = if direct && D::planes::<S>() > 1 { S::DIRECT } else { tile_rows };
+        let tile_rows = if direct && D::planes::<S>() > 1 { S::DIRECT } else { S::TILE.len() };
         let count = match &y {
             Output::Sums(tile) => tile.cols(),
             Output::Floats { tile, .. } => tile.cols(),
@@ -259,9 +294,22 @@ impl<S: Simd> Integers<'_, S> {
                     let to = &mut panel[..steps * STEP * D::planes::<S>()];
                     s.call(Expand { from: packed, to, source: PhantomData::<D> });
                 }
+                if S::VECTORS && m == 1 && matches!(format, PackedFormat::T2 | PackedFormat::T3) {
+                    let (b, c) = (packed.as_ptr(), sums.as_mut_ptr());
+                    // SAFETY: one row is one run: `packed` is all steps of the stripe, `a` has the activations for them, `sums`
+                    // one row of 64.
+                    unsafe {
+                        if format == PackedFormat::T2 {
+                            Vector::<Planes> { b, steps, a, c, way: PhantomData }.run(s);
+                        } else {
+                            Vector::<Telescope> { b, steps, a, c, way: PhantomData }.run(s);
+                        }
+                    }
+                    continue;
+                }
                 for row in (0..m).step_by(tile_rows) {
                     let here = tile_rows.min(m - row);
-                    for sub in subpanels(nv * S::LANES, from, to) {
+                    for sub in subpanels(S::TILE[here - 1] * S::LANES, from, to) {
                         let c = sums[row * STRIPE + sub..].as_mut_ptr();
                         let fresh = start == 0;
                         // SAFETY: `packed` or its expansion is `steps` steps (times planes) of 64 rows, of which the tile's
@@ -319,7 +367,7 @@ impl<S: Simd> Integers<'_, S> {
         let sums: &mut [f32] = bytemuck::cast_slice_mut(sums);
         let (a, lda) = self.prepare(&layout, D::zero::<S>(), copy, seeds);
         let direct = layout.panel == 0;
-        let (nv, tile_rows) = S::BLOCKS;
+        let tile_rows = S::BLOCKS.len();
         let padded = format.padded(k);
         let steps = block / format.step_cols();
         let planes = D::planes::<S>();
@@ -340,9 +388,16 @@ impl<S: Simd> Integers<'_, S> {
                         s.call(Expand { from, to, source: PhantomData::<D> });
                     }
                 }
+                if S::VECTORS && m == 1 && format == PackedFormat::T2Blocks {
+                    let (b, seeds, c) = (packed.as_ptr(), seeds.as_ptr(), sums.as_mut_ptr());
+                    // SAFETY: one row is one run: `packed` is all blocks of the stripe, `a` and `seeds` have what belongs to
+                    // them, `sums` one row of 64.
+                    unsafe { BlockVector { b, blocks, steps, a, seeds, c }.run(s) };
+                    continue;
+                }
                 for row in (0..m).step_by(tile_rows) {
                     let here = tile_rows.min(m - row);
-                    for sub in subpanels(nv * S::LANES, from, to) {
+                    for sub in subpanels(S::BLOCKS[here - 1] * S::LANES, from, to) {
                         let c = sums[row * STRIPE + sub..].as_mut_ptr();
                         let fresh = start == 0;
                         let seeds = seeds[row * layout.seeds + start / block..].as_ptr();
@@ -427,7 +482,7 @@ fn floats<S: Simd, E: Float>(
     let panel: &mut [f32] = bytemuck::cast_slice_mut(panel);
     let sums: &mut [f32] = bytemuck::cast_slice_mut(sums);
     let direct = panel.is_empty();
-    let (nv, tile_rows) = S::TILE;
+    let tile_rows = S::TILE.len();
     let (lda, size) = (rows.stride(), format.step_bytes());
     for (stripe, from, to, at) in stripes(first, tile.cols()) {
         let bytes = w.stripe(stripe);
@@ -442,7 +497,7 @@ fn floats<S: Simd, E: Float>(
             }
             for row in (0..m).step_by(tile_rows) {
                 let here = tile_rows.min(m - row);
-                for sub in subpanels(nv * S::LANES, from, to) {
+                for sub in subpanels(S::TILE[here - 1] * S::LANES, from, to) {
                     let c = sums[row * STRIPE + sub..].as_mut_ptr();
                     let fresh = start == 0;
                     // SAFETY: `packed` or its expansion is `steps` columns of 64 rows, of which the tile's begin at `sub`; the

@@ -8,7 +8,7 @@ use crate::source::{Float, Source};
 use std::marker::PhantomData;
 
 /// Bytes ahead of a stream of weights that are asked for.
-const AHEAD: usize = 2048;
+const AHEAD: usize = 4096;
 
 /// Integer sums of whole runs of columns.
 ///
@@ -28,7 +28,6 @@ pub(crate) struct Ints<Src, const STREAM: bool> {
 impl<Src: Source, const STREAM: bool> TileKernel for Ints<Src, STREAM> {
     #[inline(always)]
     unsafe fn run<S: Simd, const M: usize, const NV: usize>(self, s: S) {
-        let vector = 4 * S::LANES;
         let planes = Src::planes::<S>();
         let (mut b, mut a) = (self.b, self.a);
         let mut totals = [[s.int(0); NV]; M];
@@ -44,27 +43,17 @@ impl<Src: Source, const STREAM: bool> TileKernel for Ints<Src, STREAM> {
         while left > 0 {
             let run = left.min(Src::run::<S>());
             left -= run;
-            let mut acc = totals.map(|row| row.map(|total| Src::start(s, total)));
+            let mut acc = [[Src::start(s, s.int(0)); NV]; M];
+            for (row, totals) in acc.iter_mut().zip(totals) {
+                for (acc, total) in row.iter_mut().zip(totals) {
+                    *acc = Src::start(s, total);
+                }
+            }
             for _ in 0..run {
                 // SAFETY: fewer than `steps` steps are behind `b` and `a`, so a step of `NV` vectors and the activations of
                 // its planes, for `M` rows, lie at them; what is prefetched need not exist.
                 unsafe {
-                    let mut x = [s.load(b); NV];
-                    for (v, x) in x.iter_mut().enumerate() {
-                        *x = s.load(b.add(v * vector));
-                        if STREAM {
-                            s.prefetch(b.wrapping_add(AHEAD + v * vector));
-                        }
-                    }
-                    for plane in 0..planes {
-                        let w: [S::B; NV] = std::array::from_fn(|v| Src::next(s, &mut x[v], plane));
-                        for (m, row) in acc.iter_mut().enumerate() {
-                            let quad = s.quad(a.add(m * self.lda + 4 * plane));
-                            for (acc, w) in row.iter_mut().zip(w) {
-                                *acc = Src::dot(s, *acc, w, quad);
-                            }
-                        }
-                    }
+                    step::<S, Src, M, NV, STREAM>(s, &mut acc, b, a, self.lda);
                     b = b.add(STEP);
                     a = a.add(4 * planes);
                 }
@@ -79,6 +68,57 @@ impl<Src: Source, const STREAM: bool> TileKernel for Ints<Src, STREAM> {
             for (v, total) in row.iter().enumerate() {
                 // SAFETY: as above.
                 unsafe { s.store_ints(self.c.add(m * STRIPE + v * S::LANES), *total) };
+            }
+        }
+    }
+}
+
+/// Adds one step.
+///
+/// # Safety
+/// `NV` vectors lie at `b` and, for each of `M` rows, the activations of its planes at `a`.
+#[inline(always)]
+unsafe fn step<S: Simd, Src: Source, const M: usize, const NV: usize, const STREAM: bool>(
+    s: S,
+    acc: &mut [[Src::Acc<S>; NV]; M],
+    b: *const u8,
+    a: *const u8,
+    lda: usize,
+) {
+    let vector = 4 * S::LANES;
+    let planes = Src::planes::<S>();
+    // SAFETY: the caller's promise; what is prefetched need not exist.
+    unsafe {
+        if STREAM {
+            for line in 0..(NV * vector).div_ceil(64) {
+                s.prefetch(b.wrapping_add(AHEAD + 64 * line));
+            }
+        }
+        if M == 1 {
+            // One vector at a time: with few registers, many sums need no room for as many operands.
+            for (v, acc) in acc[0].iter_mut().enumerate() {
+                let mut x = s.load(b.add(v * vector));
+                for plane in 0..planes {
+                    let w = Src::next(s, &mut x, plane);
+                    *acc = Src::dot(s, *acc, w, s.quad(a.add(4 * plane)));
+                }
+            }
+            return;
+        }
+        let mut x = [s.load(b); NV];
+        for (v, x) in x.iter_mut().enumerate() {
+            *x = s.load(b.add(v * vector));
+        }
+        for plane in 0..planes {
+            let mut w = x;
+            for (w, x) in w.iter_mut().zip(&mut x) {
+                *w = Src::next(s, x, plane);
+            }
+            for (m, row) in acc.iter_mut().enumerate() {
+                let quad = s.quad(a.add(m * lda + 4 * plane));
+                for (acc, w) in row.iter_mut().zip(w) {
+                    *acc = Src::dot(s, *acc, w, quad);
+                }
             }
         }
     }
@@ -106,7 +146,6 @@ pub(crate) struct Blocks<Src, const STREAM: bool> {
 impl<Src: Source, const STREAM: bool> TileKernel for Blocks<Src, STREAM> {
     #[inline(always)]
     unsafe fn run<S: Simd, const M: usize, const NV: usize>(self, s: S) {
-        let vector = 4 * S::LANES;
         let planes = Src::planes::<S>();
         let (mut scales, mut b, mut a, mut seeds) = (self.scales, self.data, self.a, self.seeds);
         let mut totals = [[s.zero(); NV]; M];
@@ -122,30 +161,26 @@ impl<Src: Source, const STREAM: bool> TileKernel for Blocks<Src, STREAM> {
             // SAFETY: fewer than `blocks` blocks are behind the pointers, so a block's scales, its steps of `NV` vectors, and
             // seeds and activations for `M` rows lie at them; what is prefetched need not exist.
             unsafe {
-                let seed: [S::I; M] = std::array::from_fn(|m| s.int(*seeds.add(m * self.seed_row)));
-                let mut acc: [[Src::Acc<S>; NV]; M] = std::array::from_fn(|m| [Src::start(s, seed[m]); NV]);
+                if STREAM {
+                    for line in 0..SCALES / 64 {
+                        s.prefetch(scales.wrapping_add(AHEAD + 64 * line));
+                    }
+                }
+                let mut seed = [s.int(0); M];
+                let mut acc = [[Src::start(s, seed[0]); NV]; M];
+                for (m, (seed, acc)) in seed.iter_mut().zip(&mut acc).enumerate() {
+                    *seed = s.int(*seeds.add(m * self.seed_row));
+                    *acc = [Src::start(s, *seed); NV];
+                }
                 for _ in 0..self.steps {
-                    let mut x = [s.load(b); NV];
-                    for (v, x) in x.iter_mut().enumerate() {
-                        *x = s.load(b.add(v * vector));
-                        if STREAM {
-                            s.prefetch(b.wrapping_add(AHEAD + v * vector));
-                        }
-                    }
-                    for plane in 0..planes {
-                        let w: [S::B; NV] = std::array::from_fn(|v| Src::next(s, &mut x[v], plane));
-                        for (m, row) in acc.iter_mut().enumerate() {
-                            let quad = s.quad(a.add(m * self.lda + 4 * plane));
-                            for (acc, w) in row.iter_mut().zip(w) {
-                                *acc = Src::dot(s, *acc, w, quad);
-                            }
-                        }
-                    }
+                    step::<S, Src, M, NV, STREAM>(s, &mut acc, b, a, self.lda);
                     b = b.add(STEP);
                     a = a.add(4 * planes);
                 }
-                let scale: [S::F; NV] =
-                    std::array::from_fn(|v| s.load_f16(scales.add(2 * v * S::LANES).cast()));
+                let mut scale = [s.zero(); NV];
+                for (v, scale) in scale.iter_mut().enumerate() {
+                    *scale = s.load_f16(scales.add(2 * v * S::LANES).cast());
+                }
                 for ((row, acc), seed) in totals.iter_mut().zip(acc).zip(seed) {
                     for ((total, acc), scale) in row.iter_mut().zip(acc).zip(scale) {
                         *total = s.fma(s.to_floats(Src::finish(s, acc, seed)), scale, *total);
@@ -197,7 +232,10 @@ impl<E: Float, const STREAM: bool> TileKernel for Chains<E, STREAM> {
             // SAFETY: fewer than `steps` columns are behind `b` and `a`, so `NV` vectors of weights and an activation of each
             // of `M` rows lie at them; what is prefetched need not exist.
             unsafe {
-                let w: [S::F; NV] = std::array::from_fn(|v| E::load(s, b.add(v * vector)));
+                let mut w = [s.zero(); NV];
+                for (v, w) in w.iter_mut().enumerate() {
+                    *w = E::load(s, b.add(v * vector));
+                }
                 if STREAM {
                     for line in 0..(NV * vector).div_ceil(64) {
                         s.prefetch(b.wrapping_add(AHEAD + 64 * line));

@@ -21,6 +21,7 @@ mod rows;
 mod simd;
 mod source;
 mod ternary;
+mod vector;
 
 pub use format::PackedFormat;
 pub use packed::{MAX_K, PackError, PackedWeights, Scales, pack_t2};

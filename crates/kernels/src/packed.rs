@@ -269,6 +269,8 @@ impl PackedWeights {
         let PackedWeights { format, n, k, .. } = *self;
         let mut values = vec![T::default(); k];
         let size = size_of::<T>();
+        // Without columns there are no bytes, and nothing to fill.
+        let n = if k == 0 { 0 } else { n };
         for row in 0..n {
             fill(row, &mut values);
             let start = row / STRIPE * self.stripe + row % STRIPE * size;

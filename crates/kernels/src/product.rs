@@ -21,6 +21,28 @@ pub enum Input<'a> {
     Floats(Rows<'a, f32>),
 }
 
+impl Input<'_> {
+    /// Rows of activations.
+    pub fn rows(&self) -> usize {
+        match self {
+            Input::Codes { rows, .. } => rows.rows(),
+            Input::Floats(rows) => rows.rows(),
+        }
+    }
+    /// Rows `from..to`, with their scales.
+    ///
+    /// # Panics
+    /// Where they are not all there.
+    pub fn range(&self, from: usize, to: usize) -> Self {
+        match self {
+            Input::Codes { rows, scales } => {
+                Input::Codes { rows: rows.range(from, to), scales: scales.map(|s| &s[from..to]) }
+            }
+            Input::Floats(rows) => Input::Floats(rows.range(from, to)),
+        }
+    }
+}
+
 /// Where a product goes, and in which form.
 #[derive(Debug)]
 pub enum Output<'a> {
@@ -35,6 +57,25 @@ pub enum Output<'a> {
         /// Applied last.
         activation: Activation,
     },
+}
+
+impl<'a> Output<'a> {
+    /// The rows before and from `at`.
+    ///
+    /// # Panics
+    /// Where `at` is beyond the last row.
+    pub fn split_rows(self, at: usize) -> (Output<'a>, Output<'a>) {
+        match self {
+            Output::Sums(tile) => {
+                let (a, b) = tile.split_rows(at);
+                (Output::Sums(a), Output::Sums(b))
+            }
+            Output::Floats { tile, bias, activation } => {
+                let (a, b) = tile.split_rows(at);
+                (Output::Floats { tile: a, bias, activation }, Output::Floats { tile: b, bias, activation })
+            }
+        }
+    }
 }
 
 /// A function of one value at the end of a product.

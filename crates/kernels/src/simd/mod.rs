@@ -4,6 +4,8 @@
 //! the level on this machine, and that is what makes the intrinsics behind its methods safe to call. The methods are inlined
 //! into a kernel, and [`Simd::call`] compiles the kernel with the level's features.
 
+#[cfg(target_arch = "aarch64")]
+pub(crate) mod neon;
 pub(crate) mod portable;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod x86;
@@ -29,12 +31,12 @@ pub(crate) trait TileKernel: Copy {
 pub(crate) trait Simd: Copy {
     /// Weight rows of a vector.
     const LANES: usize;
-    /// Vectors and rows of the register tile for integers or floats that lie as they are multiplied.
-    const TILE: (usize, usize);
+    /// Vectors of the register tile of one row of activations, of two, and so on to its most rows.
+    const TILE: &'static [usize];
     /// Rows of the tile where weights are unpacked on the way.
     const DIRECT: usize;
-    /// Vectors and rows of the tile with a scale for each block.
-    const BLOCKS: (usize, usize);
+    /// As [`Simd::TILE`] with a scale for each block.
+    const BLOCKS: &'static [usize];
     /// Four bytes in each lane.
     type B: Copy;
     /// An i32 in each lane.
@@ -48,7 +50,7 @@ pub(crate) trait Simd: Copy {
 
     /// Runs `k` compiled for this level.
     fn call<K: Kernel>(self, k: K) -> K::Out;
-    /// Runs `t` on `m` rows, at most what [`Simd::TILE`] says, by as many vectors as that says.
+    /// Runs `t` on `m` rows, by as many vectors as [`Simd::TILE`] says.
     ///
     /// # Safety
     /// As [`TileKernel::run`].
@@ -82,6 +84,11 @@ pub(crate) trait Simd: Copy {
     /// Each byte times 3, modulo 256: the next digit becomes the first.
     fn triple(self, x: Self::B) -> Self::B;
 
+    /// Whether the kernels of `vector.rs` are for this level: 16 lanes, and a dot product of stored bytes in one instruction.
+    const VECTORS: bool;
+    /// Bits `2p` and `2p + 1` of each byte, where they stand.
+    fn plane(self, x: Self::B, p: usize) -> Self::B;
+
     /// How many steps of four columns [`Simd::dot_codes`] may add between [`Simd::start_codes`] and [`Simd::finish_codes`], for
     /// codes up to `max`.
     fn run_codes(max: usize) -> usize;
@@ -109,6 +116,12 @@ pub(crate) trait Simd: Copy {
 
     /// An i32 in all lanes.
     fn int(self, v: i32) -> Self::I;
+    /// Wrapping sum.
+    fn add(self, a: Self::I, b: Self::I) -> Self::I;
+    /// Wrapping difference.
+    fn sub(self, a: Self::I, b: Self::I) -> Self::I;
+    /// Divided by 2 to the power `bits`, exact sums only.
+    fn shift(self, v: Self::I, bits: i32) -> Self::I;
     /// # Safety
     /// A vector of i32 can be read at `p`.
     unsafe fn load_ints(self, p: *const i32) -> Self::I;
@@ -137,11 +150,21 @@ pub(crate) trait Simd: Copy {
     fn to_floats(self, v: Self::I) -> Self::F;
     /// a * b + c, rounded once.
     fn fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+    /// a * b.
+    fn times(self, a: Self::F, b: Self::F) -> Self::F;
+    /// a + b.
+    fn plus(self, a: Self::F, b: Self::F) -> Self::F;
+    /// a / b.
+    fn divide(self, a: Self::F, b: Self::F) -> Self::F;
+    /// 0 where x is below 0, else x.
+    fn relu(self, x: Self::F) -> Self::F;
+    /// The bits of `f32::NAN` in place of every NaN.
+    fn one_nan(self, x: Self::F) -> Self::F;
 }
 
-/// Writes [`Simd::tile`]-like methods: a match from the number of rows to the kernel for it.
+/// Writes [`Simd::tile`]-like methods: a match from the number of rows to the kernel for it and its vectors.
 macro_rules! by_rows {
-    ($s:expr, $m:expr, $t:expr, $nv:literal: $($rows:literal)+) => {{
+    ($s:expr, $m:expr, $t:expr, $($rows:literal: $nv:literal)+) => {{
         struct Fixed<T, const M: usize>(T);
         $(impl<T: TileKernel> Kernel for Fixed<T, $rows> {
             type Out = ();
@@ -178,6 +201,28 @@ macro_rules! at_level {
                 }
                 phalanx_simd::Tier::Avx512Vnni => {
                     if let Some($s) = Avx512::<true>::new() {
+                        return $e;
+                    }
+                }
+                _ => {}
+            }
+        }
+        #[cfg(target_arch = "aarch64")]
+        {
+            use crate::simd::neon::{DOTPROD, I8MM, Neon, PLAIN};
+            match $tier {
+                phalanx_simd::Tier::Neon => {
+                    if let Some($s) = Neon::<PLAIN>::new() {
+                        return $e;
+                    }
+                }
+                phalanx_simd::Tier::NeonDotprod => {
+                    if let Some($s) = Neon::<DOTPROD>::new() {
+                        return $e;
+                    }
+                }
+                phalanx_simd::Tier::NeonI8mm => {
+                    if let Some($s) = Neon::<I8MM>::new() {
                         return $e;
                     }
                 }

@@ -1,6 +1,7 @@
 //! The level without intrinsics: vectors are arrays.
 
 use super::{Kernel, Simd, TileKernel, by_rows};
+use crate::finish::one_nan;
 use phalanx_simd::half::{bf16_to_f32, f16_to_f32};
 use std::array::from_fn;
 
@@ -13,9 +14,9 @@ pub(crate) struct Portable;
 
 impl Simd for Portable {
     const LANES: usize = N;
-    const TILE: (usize, usize) = (2, 2);
+    const TILE: &'static [usize] = &[2, 2];
     const DIRECT: usize = 2;
-    const BLOCKS: (usize, usize) = (2, 2);
+    const BLOCKS: &'static [usize] = &[2, 2];
     type B = [[u8; 4]; N];
     type I = [i32; N];
     type F = [f32; N];
@@ -32,11 +33,11 @@ impl Simd for Portable {
     }
     #[inline(always)]
     unsafe fn tile<T: TileKernel>(self, m: usize, t: T) {
-        by_rows!(self, m, t, 2: 1 2)
+        by_rows!(self, m, t, 1: 2 2: 2)
     }
     #[inline(always)]
     unsafe fn blocks<T: TileKernel>(self, m: usize, t: T) {
-        by_rows!(self, m, t, 2: 1 2)
+        by_rows!(self, m, t, 1: 2 2: 2)
     }
 
     #[inline(always)]
@@ -72,6 +73,12 @@ impl Simd for Portable {
     #[inline(always)]
     fn triple(self, x: Self::B) -> Self::B {
         x.map(|four| four.map(|b| b.wrapping_mul(3)))
+    }
+
+    const VECTORS: bool = false;
+    #[inline(always)]
+    fn plane(self, x: Self::B, p: usize) -> Self::B {
+        x.map(|four| four.map(|b| b & (3 << (2 * p))))
     }
 
     #[inline(always)]
@@ -122,6 +129,18 @@ impl Simd for Portable {
         [v; N]
     }
     #[inline(always)]
+    fn add(self, a: Self::I, b: Self::I) -> Self::I {
+        from_fn(|i| a[i].wrapping_add(b[i]))
+    }
+    #[inline(always)]
+    fn sub(self, a: Self::I, b: Self::I) -> Self::I {
+        from_fn(|i| a[i].wrapping_sub(b[i]))
+    }
+    #[inline(always)]
+    fn shift(self, v: Self::I, bits: i32) -> Self::I {
+        v.map(|v| v >> bits)
+    }
+    #[inline(always)]
     unsafe fn load_ints(self, p: *const i32) -> Self::I {
         // SAFETY: the caller's promise.
         unsafe { p.cast::<Self::I>().read() }
@@ -168,5 +187,25 @@ impl Simd for Portable {
     #[inline(always)]
     fn fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {
         from_fn(|i| a[i].mul_add(b[i], c[i]))
+    }
+    #[inline(always)]
+    fn times(self, a: Self::F, b: Self::F) -> Self::F {
+        from_fn(|i| a[i] * b[i])
+    }
+    #[inline(always)]
+    fn plus(self, a: Self::F, b: Self::F) -> Self::F {
+        from_fn(|i| a[i] + b[i])
+    }
+    #[inline(always)]
+    fn divide(self, a: Self::F, b: Self::F) -> Self::F {
+        from_fn(|i| a[i] / b[i])
+    }
+    #[inline(always)]
+    fn relu(self, x: Self::F) -> Self::F {
+        x.map(|v| if v < 0.0 { 0.0 } else { v })
+    }
+    #[inline(always)]
+    fn one_nan(self, x: Self::F) -> Self::F {
+        x.map(one_nan)
     }
 }

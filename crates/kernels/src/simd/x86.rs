@@ -43,6 +43,25 @@ impl<const VNNI: bool> Avx512<VNNI> {
     }
 }
 
+/// `x`, which the compiler does not see through: it would turn x + (x + x) on bytes into a multiplication of 16-bit halves, which
+/// takes three times as long.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn opaque_ymm(mut x: __m256i) -> __m256i {
+    // SAFETY: a comment.
+    unsafe { std::arch::asm!("/* {0} */", inout(ymm_reg) x, options(pure, nomem, nostack, preserves_flags)) };
+    x
+}
+
+/// As [`opaque_ymm`].
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn opaque_zmm(mut x: __m512i) -> __m512i {
+    // SAFETY: a comment.
+    unsafe { std::arch::asm!("/* {0} */", inout(zmm_reg) x, options(pure, nomem, nostack, preserves_flags)) };
+    x
+}
+
 #[target_feature(enable = "avx2,fma,f16c,bmi1,bmi2,lzcnt,popcnt")]
 fn call_avx2<K: Kernel>(s: Avx2, k: K) -> K::Out {
     k.run(s)
@@ -62,9 +81,9 @@ fn call_vnni<K: Kernel>(s: Avx512<true>, k: K) -> K::Out {
 
 impl Simd for Avx2 {
     const LANES: usize = 8;
-    const TILE: (usize, usize) = (2, 6);
+    const TILE: &'static [usize] = &[8, 2, 2, 2, 2, 2];
     const DIRECT: usize = 4;
-    const BLOCKS: (usize, usize) = (2, 3);
+    const BLOCKS: &'static [usize] = &[4, 2, 2];
     type B = __m256i;
     type I = __m256i;
     type F = __m256;
@@ -78,11 +97,11 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     unsafe fn tile<T: TileKernel>(self, m: usize, t: T) {
-        by_rows!(self, m, t, 2: 1 2 3 4 5 6)
+        by_rows!(self, m, t, 1: 8 2: 2 3: 2 4: 2 5: 2 6: 2)
     }
     #[inline(always)]
     unsafe fn blocks<T: TileKernel>(self, m: usize, t: T) {
-        by_rows!(self, m, t, 2: 1 2 3)
+        by_rows!(self, m, t, 1: 4 2: 2 3: 2)
     }
 
     #[inline(always)]
@@ -126,7 +145,13 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     fn triple(self, x: __m256i) -> __m256i {
-        op!(_mm256_add_epi8(x, _mm256_add_epi8(x, x)))
+        op!(_mm256_add_epi8(x, opaque_ymm(_mm256_add_epi8(x, x))))
+    }
+
+    const VECTORS: bool = false;
+    #[inline(always)]
+    fn plane(self, x: __m256i, p: usize) -> __m256i {
+        op!(_mm256_and_si256(x, _mm256_set1_epi8((3u8 << (2 * p)) as i8)))
     }
 
     #[inline(always)]
@@ -178,6 +203,18 @@ impl Simd for Avx2 {
         op!(_mm256_set1_epi32(v))
     }
     #[inline(always)]
+    fn add(self, a: __m256i, b: __m256i) -> __m256i {
+        op!(_mm256_add_epi32(a, b))
+    }
+    #[inline(always)]
+    fn sub(self, a: __m256i, b: __m256i) -> __m256i {
+        op!(_mm256_sub_epi32(a, b))
+    }
+    #[inline(always)]
+    fn shift(self, v: __m256i, bits: i32) -> __m256i {
+        op!(_mm256_srav_epi32(v, _mm256_set1_epi32(bits)))
+    }
+    #[inline(always)]
     unsafe fn load_ints(self, p: *const i32) -> __m256i {
         access!(_mm256_loadu_si256(p.cast()))
     }
@@ -220,6 +257,27 @@ impl Simd for Avx2 {
     fn fma(self, a: __m256, b: __m256, c: __m256) -> __m256 {
         op!(_mm256_fmadd_ps(a, b, c))
     }
+    #[inline(always)]
+    fn times(self, a: __m256, b: __m256) -> __m256 {
+        op!(_mm256_mul_ps(a, b))
+    }
+    #[inline(always)]
+    fn plus(self, a: __m256, b: __m256) -> __m256 {
+        op!(_mm256_add_ps(a, b))
+    }
+    #[inline(always)]
+    fn divide(self, a: __m256, b: __m256) -> __m256 {
+        op!(_mm256_div_ps(a, b))
+    }
+    #[inline(always)]
+    fn relu(self, x: __m256) -> __m256 {
+        // The second operand where they are equal or one is NaN: -0 and NaN stay.
+        op!(_mm256_max_ps(_mm256_setzero_ps(), x))
+    }
+    #[inline(always)]
+    fn one_nan(self, x: __m256) -> __m256 {
+        op!(_mm256_blendv_ps(x, _mm256_set1_ps(f32::NAN), _mm256_cmp_ps::<_CMP_UNORD_Q>(x, x)))
+    }
 }
 
 /// Columns 0 and 2, then 1 and 3, as 16-bit numbers: beside the even and the odd bytes of [`Simd::widen`].
@@ -232,9 +290,9 @@ fn widen_quad([a, b, c, d]: [i8; 4], out: &mut [u8]) {
 
 impl<const VNNI: bool> Simd for Avx512<VNNI> {
     const LANES: usize = 16;
-    const TILE: (usize, usize) = (4, 6);
+    const TILE: &'static [usize] = &[4, 4, 4, 4, 4, 4];
     const DIRECT: usize = 4;
-    const BLOCKS: (usize, usize) = (2, 6);
+    const BLOCKS: &'static [usize] = &[4, 4, 2, 2, 2, 2];
     type B = __m512i;
     type I = __m512i;
     type F = __m512;
@@ -247,11 +305,11 @@ impl<const VNNI: bool> Simd for Avx512<VNNI> {
     }
     #[inline(always)]
     unsafe fn tile<T: TileKernel>(self, m: usize, t: T) {
-        by_rows!(self, m, t, 4: 1 2 3 4 5 6)
+        by_rows!(self, m, t, 1: 4 2: 4 3: 4 4: 4 5: 4 6: 4)
     }
     #[inline(always)]
     unsafe fn blocks<T: TileKernel>(self, m: usize, t: T) {
-        by_rows!(self, m, t, 2: 1 2 3 4 5 6)
+        by_rows!(self, m, t, 1: 4 2: 4 3: 2 4: 2 5: 2 6: 2)
     }
 
     #[inline(always)]
@@ -294,7 +352,13 @@ impl<const VNNI: bool> Simd for Avx512<VNNI> {
     }
     #[inline(always)]
     fn triple(self, x: __m512i) -> __m512i {
-        op!(_mm512_add_epi8(x, _mm512_add_epi8(x, x)))
+        op!(_mm512_add_epi8(x, opaque_zmm(_mm512_add_epi8(x, x))))
+    }
+
+    const VECTORS: bool = VNNI;
+    #[inline(always)]
+    fn plane(self, x: __m512i, p: usize) -> __m512i {
+        op!(_mm512_and_si512(x, _mm512_set1_epi8((3u8 << (2 * p)) as i8)))
     }
 
     #[inline(always)]
@@ -358,6 +422,18 @@ impl<const VNNI: bool> Simd for Avx512<VNNI> {
         op!(_mm512_set1_epi32(v))
     }
     #[inline(always)]
+    fn add(self, a: __m512i, b: __m512i) -> __m512i {
+        op!(_mm512_add_epi32(a, b))
+    }
+    #[inline(always)]
+    fn sub(self, a: __m512i, b: __m512i) -> __m512i {
+        op!(_mm512_sub_epi32(a, b))
+    }
+    #[inline(always)]
+    fn shift(self, v: __m512i, bits: i32) -> __m512i {
+        op!(_mm512_srav_epi32(v, _mm512_set1_epi32(bits)))
+    }
+    #[inline(always)]
     unsafe fn load_ints(self, p: *const i32) -> __m512i {
         access!(_mm512_loadu_si512(p.cast()))
     }
@@ -399,5 +475,26 @@ impl<const VNNI: bool> Simd for Avx512<VNNI> {
     #[inline(always)]
     fn fma(self, a: __m512, b: __m512, c: __m512) -> __m512 {
         op!(_mm512_fmadd_ps(a, b, c))
+    }
+    #[inline(always)]
+    fn times(self, a: __m512, b: __m512) -> __m512 {
+        op!(_mm512_mul_ps(a, b))
+    }
+    #[inline(always)]
+    fn plus(self, a: __m512, b: __m512) -> __m512 {
+        op!(_mm512_add_ps(a, b))
+    }
+    #[inline(always)]
+    fn divide(self, a: __m512, b: __m512) -> __m512 {
+        op!(_mm512_div_ps(a, b))
+    }
+    #[inline(always)]
+    fn relu(self, x: __m512) -> __m512 {
+        // The second operand where they are equal or one is NaN: -0 and NaN stay.
+        op!(_mm512_max_ps(_mm512_setzero_ps(), x))
+    }
+    #[inline(always)]
+    fn one_nan(self, x: __m512) -> __m512 {
+        op!(_mm512_mask_mov_ps(x, _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(x, x), _mm512_set1_ps(f32::NAN)))
     }
 }
