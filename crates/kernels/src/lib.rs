@@ -9,6 +9,7 @@
 
 mod arena;
 mod body;
+pub mod conv;
 mod finish;
 mod format;
 mod kernel;

@@ -1,0 +1,284 @@
+//! Filters in packed form: the same layouts as matrices, with the columns in the order in which a band of input lies.
+//!
+//! A filter's weights are cut into *runs*: columns that lie side by side in the input too. With column dilation 1 and one group a
+//! run is a whole filter row, `kernel[1] * channels` long; otherwise it is the channels of one tap. Runs of integers are filled up
+//! to a multiple of 4 with weights of 0, so that a 32-bit word of input always meets four weights of one run; what the input
+//! holds there does not matter. Each group's filters are filled up to a multiple of 16 rows.
+
+use super::depthwise::CHANNELS;
+use super::{Conv, ConvError};
+use crate::PackedFormat;
+use crate::packed::{PackError, PackedWeights, Scales};
+
+/// Packed rows that one vector register of 64 bytes sees; groups begin at multiples of it.
+pub(super) const ROWS: usize = 16;
+
+/// Where the weights of a convolution lie in their packed rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Layout {
+    /// Runs of a filter.
+    pub(super) runs: usize,
+    /// Columns of a run that hold weights.
+    pub(super) cols: usize,
+    /// Columns of a run, filled up.
+    pub(super) padded: usize,
+    /// Packed rows of a group.
+    pub(super) group_rows: usize,
+}
+
+impl Layout {
+    fn of(conv: &Conv, float: bool) -> Layout {
+        let s = conv.shape();
+        let [kh, kw] = s.kernel;
+        let whole_rows = s.groups == 1 && (s.dilation[1] == 1 || kw == 1);
+        let (runs, cols) = if whole_rows { (kh, kw * conv.group_in()) } else { (kh * kw, conv.group_in()) };
+        let padded = if float { cols } else { cols.next_multiple_of(4) };
+        Layout { runs, cols, padded, group_rows: conv.group_out().next_multiple_of(ROWS) }
+    }
+
+    /// Packed column of a filter's weight.
+    fn col(&self, tap: usize, channel: usize, channels: usize) -> usize {
+        let k = tap * channels + channel;
+        k / self.cols * self.padded + k % self.cols
+    }
+}
+
+/// Packed rows, or what depthwise filters are instead: for each group of 64 channels, each tap's 64 weights.
+enum Store {
+    Rows(PackedWeights),
+    Taps(PackedFormat, Vec<f32>),
+}
+
+/// The filters of a convolution.
+pub struct ConvWeights {
+    store: Store,
+    pub(super) layout: Layout,
+    channels: usize,
+    taps: usize,
+    filters: usize,
+    group_out: usize,
+    /// The scale of each filter; empty where there is none.
+    scales: Vec<f32>,
+    /// The sum of each packed row's integers; for depthwise filters, each filter's.
+    sums: Vec<i32>,
+}
+
+impl std::fmt::Debug for ConvWeights {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "ConvWeights({}, {} filters of {} taps, {} channels)",
+            self.format(),
+            self.filters,
+            self.taps,
+            self.channels
+        )
+    }
+}
+
+impl ConvWeights {
+    /// Packs integer filters into [`PackedFormat::T2`] or [`PackedFormat::I8`]. `weights` are in the order OIHW:
+    /// `[filter][channel of its group][row][column]`. Of a convolution's shape only the sizes of filters, groups and whether
+    /// column dilation is 1 matter. `scales`: none, one for all filters, or one for each.
+    ///
+    /// # Errors
+    /// Lengths that do not fit, a layout that is not for convolutions, a weight outside its range, no memory.
+    pub fn integers(
+        conv: &Conv,
+        format: PackedFormat,
+        weights: &[i8],
+        scales: &[f32],
+    ) -> Result<ConvWeights, ConvError> {
+        if !matches!(format, PackedFormat::T2 | PackedFormat::I8) {
+            return Err(
+                PackError::Kind { format, what: "filters of 8-bit integers or ternary values" }.into()
+            );
+        }
+        let layout = Layout::of(conv, false);
+        let place = Place::new(conv, &layout, weights, scales)?;
+        if conv.is_depthwise() {
+            let low = if format == PackedFormat::T2 { -1..=1 } else { i8::MIN..=i8::MAX };
+            if let Some(at) = weights.iter().position(|w| !low.contains(w)) {
+                let (row, col) = (at / conv.taps(), at % conv.taps());
+                return Err(PackError::Value { format, row, col, value: weights[at] }.into());
+            }
+            let sums = weights.chunks(conv.taps()).map(|f| f.iter().map(|w| i32::from(*w)).sum()).collect();
+            let store = Store::Taps(format, taps(conv, |at| f32::from(weights[at])));
+            return Ok(ConvWeights::with(conv, layout, store, sums, scales));
+        }
+        let mut sums = vec![0; place.rows];
+        let packed = PackedWeights::pack(format, place.rows, place.cols, Scales::None, |row, out| {
+            out.fill(0);
+            place.fill(row, |col, at| out[col] = weights[at]);
+            sums[row] = out.iter().map(|w| i32::from(*w)).sum();
+        })?;
+        Ok(ConvWeights::with(conv, layout, Store::Rows(packed), sums, scales))
+    }
+
+    /// Packs f32 filters, in the order OIHW.
+    ///
+    /// # Errors
+    /// Another number of weights than the filters have, no memory.
+    pub fn floats(conv: &Conv, weights: &[f32]) -> Result<ConvWeights, ConvError> {
+        let layout = Layout::of(conv, true);
+        let place = Place::new(conv, &layout, weights, &[])?;
+        if conv.is_depthwise() {
+            let store = Store::Taps(PackedFormat::F32, taps(conv, |at| weights[at]));
+            return Ok(ConvWeights::with(conv, layout, store, Vec::new(), &[]));
+        }
+        let packed = PackedWeights::pack_f32(place.rows, place.cols, |row, out| {
+            out.fill(0.0);
+            place.fill(row, |col, at| out[col] = weights[at]);
+        })?;
+        Ok(ConvWeights::with(conv, layout, Store::Rows(packed), Vec::new(), &[]))
+    }
+
+    fn with(conv: &Conv, layout: Layout, store: Store, sums: Vec<i32>, scales: &[f32]) -> ConvWeights {
+        let filters = conv.shape().out_channels;
+        let scales = if scales.len() == 1 { vec![scales[0]; filters] } else { scales.to_vec() };
+        ConvWeights {
+            store,
+            layout,
+            channels: conv.group_in(),
+            taps: conv.taps(),
+            filters,
+            group_out: conv.group_out(),
+            scales,
+            sums,
+        }
+    }
+
+    /// The layout of the packed rows.
+    pub fn format(&self) -> PackedFormat {
+        match &self.store {
+            Store::Rows(packed) => packed.format(),
+            Store::Taps(format, _) => *format,
+        }
+    }
+    /// Bytes of the packed form.
+    pub fn bytes(&self) -> usize {
+        match &self.store {
+            Store::Rows(packed) => packed.bytes().len(),
+            Store::Taps(_, taps) => size_of_val(&taps[..]),
+        }
+    }
+    /// The packed rows, unless the filters are depthwise.
+    pub(super) fn packed(&self) -> Option<&PackedWeights> {
+        match &self.store {
+            Store::Rows(packed) => Some(packed),
+            Store::Taps(..) => None,
+        }
+    }
+    /// The taps of the group of 64 channels that `channel` belongs to, of depthwise filters.
+    pub(super) fn taps_of(&self, channel: usize) -> &[f32] {
+        match &self.store {
+            Store::Rows(_) => &[],
+            Store::Taps(_, all) => &all[channel / CHANNELS * CHANNELS * self.taps..][..CHANNELS * self.taps],
+        }
+    }
+    /// Number of filters.
+    pub fn filters(&self) -> usize {
+        self.filters
+    }
+    /// The sum of a filter's integers; 0 for floats.
+    pub(super) fn sum(&self, filter: usize) -> i32 {
+        let row = match self.store {
+            Store::Rows(_) => self.place(filter, 0, 0).0,
+            Store::Taps(..) => filter,
+        };
+        self.sums.get(row).copied().unwrap_or(0)
+    }
+    /// The scale of a filter, if the weights have any.
+    pub fn scale(&self, filter: usize) -> Option<f32> {
+        self.scales.get(filter).copied()
+    }
+
+    fn place(&self, filter: usize, tap: usize, channel: usize) -> (usize, usize) {
+        let row = filter / self.group_out * self.layout.group_rows + filter % self.group_out;
+        (row, self.layout.col(tap, channel, self.channels))
+    }
+    /// An integer weight.
+    ///
+    /// # Panics
+    /// Where there is none at this place.
+    pub fn integer(&self, filter: usize, tap: usize, channel: usize) -> i8 {
+        let (row, col) = self.place(filter, tap, channel);
+        match &self.store {
+            Store::Rows(packed) => packed.get(row, col),
+            Store::Taps(..) => self.value(filter, tap, channel) as i8,
+        }
+    }
+    /// A weight's value, before its filter's scale.
+    ///
+    /// # Panics
+    /// Where there is none at this place.
+    pub fn value(&self, filter: usize, tap: usize, channel: usize) -> f32 {
+        let (row, col) = self.place(filter, tap, channel);
+        match &self.store {
+            Store::Rows(packed) => packed.value(row, col),
+            Store::Taps(..) => self.taps_of(filter)[tap * CHANNELS + filter % CHANNELS],
+        }
+    }
+
+    /// Whether these are filters for `conv`.
+    pub(super) fn fits(&self, conv: &Conv) -> bool {
+        let layout = Layout::of(conv, self.format().is_float());
+        (self.layout, self.filters, self.channels, self.taps, self.group_out)
+            == (layout, conv.shape().out_channels, conv.group_in(), conv.taps(), conv.group_out())
+    }
+}
+
+/// Depthwise filters as [`Store::Taps`]: `weight` has the weight at an OIHW index.
+fn taps(conv: &Conv, weight: impl Fn(usize) -> f32) -> Vec<f32> {
+    let (filters, taps) = (conv.shape().out_channels, conv.taps());
+    let mut all = vec![0.0; filters.next_multiple_of(CHANNELS) * taps];
+    for filter in 0..filters {
+        for tap in 0..taps {
+            let group = filter / CHANNELS * CHANNELS * taps;
+            all[group + tap * CHANNELS + filter % CHANNELS] = weight(filter * taps + tap);
+        }
+    }
+    all
+}
+
+/// From OIHW to packed rows.
+struct Place<'a> {
+    conv: &'a Conv,
+    layout: &'a Layout,
+    rows: usize,
+    cols: usize,
+}
+
+impl<'a> Place<'a> {
+    fn new<T>(conv: &'a Conv, layout: &'a Layout, weights: &[T], scales: &[f32]) -> Result<Self, ConvError> {
+        let filters = conv.shape().out_channels;
+        if weights.len() != conv.weights_len() {
+            let (found, expected) = (weights.len(), conv.weights_len());
+            return Err(ConvError::Length { what: "the weights", found, expected });
+        }
+        if !(scales.is_empty() || scales.len() == 1 || scales.len() == filters) {
+            return Err(ConvError::Length { what: "the scales", found: scales.len(), expected: filters });
+        }
+        let rows = conv.shape().groups.checked_mul(layout.group_rows);
+        let cols = layout.runs.checked_mul(layout.padded);
+        let (Some(rows), Some(cols)) = (rows, cols) else {
+            return Err(ConvError::TooLarge { what: "the packed weights" });
+        };
+        Ok(Place { conv, layout, rows, cols })
+    }
+
+    /// Calls `put(packed column, OIHW index)` for each weight of a packed row.
+    fn fill(&self, row: usize, mut put: impl FnMut(usize, usize)) {
+        let (group, in_group) = (row / self.layout.group_rows, row % self.layout.group_rows);
+        if in_group >= self.conv.group_out() {
+            return;
+        }
+        let (taps, channels) = (self.conv.taps(), self.conv.group_in());
+        let filter = group * self.conv.group_out() + in_group;
+        for channel in 0..channels {
+            for tap in 0..taps {
+                put(self.layout.col(tap, channel, channels), (filter * channels + channel) * taps + tap);
+            }
+        }
+    }
+}
