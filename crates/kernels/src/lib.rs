@@ -26,6 +26,7 @@ mod vector;
 
 pub use format::PackedFormat;
 pub use packed::{MAX_K, PackError, PackedWeights, Scales, pack_t2};
+pub use phalanx_simd::Tier;
 pub use plan::{Part, Plan, Split};
 pub use product::{Activation, Input, Output, ProductError, Scratch, matmul, scratch_bytes};
 pub use quantise::{Quantised, quantise};
