@@ -35,6 +35,8 @@ macro_rules! programs {
 programs! {
     "argmax"
     "arithmetic"
+    "atlas_balance"
+    "atlas_resonance"
     "atlas_walk"
     "attention_decode"
     "attention_prefill"

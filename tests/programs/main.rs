@@ -3,6 +3,7 @@
 mod elementwise;
 mod matrices;
 mod parallel;
+mod resonance;
 mod rows;
 mod support;
 
@@ -57,6 +58,8 @@ checks! {
     parallel::kmeans = "kmeans";
     parallel::mandelbrot = "mandelbrot";
     parallel::nbody = "nbody";
+    resonance::atlas_balance = "atlas_balance";
+    resonance::atlas_resonance = "atlas_resonance";
     parallel::scan = "scan";
     parallel::scan_chained = "scan_chained";
     parallel::stencil1d = "stencil1d";

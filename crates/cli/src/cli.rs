@@ -64,12 +64,11 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, ExitCode> 
 /// Commands that the interface has room for.
 const COMMANDS: &[&str] = &["generate", "perplexity", "replay"];
 /// Options.
-const OPTIONS: &[&str] = &["--explore", "--bundle", "--resonance", "--against"];
+const OPTIONS: &[&str] = &["--explore", "--bundle", "--against"];
 /// Values of options and arguments.
 const VALUES: &[(&str, &str)] = &[
     ("--executor", "compiled"),
     ("--model", "conv"),
-    ("<NAME>", "sanitize"),
     ("<NAME>", "matmul"),
     ("<NAME>", "conv"),
     ("<NAME>", "model"),

@@ -16,6 +16,7 @@ mod device;
 mod failure;
 mod interrupt;
 mod machine;
+mod resonance;
 mod sanitize;
 mod source;
 mod trace;

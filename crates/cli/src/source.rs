@@ -81,8 +81,7 @@ impl Source {
         // A binary names the file that it was assembled from; its text may be elsewhere by now.
         let file = if trap.file.is_empty() { &self.name } else { &trap.file };
         say!("{}", phalanx::asm::render(&d, file, self.text(), crate::console::colour()));
-        let [x, y, z] = trap.block;
-        say!("  in kernel `{}`, block ({x}, {y}, {z}), lane {}", trap.kernel, trap.lane_trap.lane);
+        say!("  in kernel `{}`, {}", trap.kernel, trap.place().trim_start_matches("in "));
         let row = json!({
             "kind": trap.lane_trap.kind.name(),
             "message": trap.message(),

@@ -2,8 +2,7 @@
 //!
 //! State is split as follows. A **lane owns** its registers, predicates, private arrays, call frames, phase and fuel; they are
 //! plain memory of the thread that runs it. **Shared** are the bound buffers (locked once per launch and allocation, see
-//! [`launch`]), a block's shared arrays, the launch's pool ([`pool`]) and, in time, the resonance accumulator, whose place is
-//! a field of [`launch::Launch`] beside the pool.
+//! [`launch`]), a block's shared arrays, the launch's pool ([`pool`]) and the [`resonance`].
 //!
 //! The [`mod@reference`] executor runs one lane at a time from the meaning of the operations in the tables; the [`lanes`]
 //! executor runs a block in lockstep with SIMD. Both leave the same bits for order-free programs.
@@ -13,6 +12,7 @@
 
 pub mod buffer;
 pub mod check;
+mod checks;
 pub mod collective;
 mod error;
 mod guards;
@@ -22,6 +22,8 @@ pub mod native;
 pub mod pool;
 mod primitive;
 pub mod reference;
+mod report;
+pub mod resonance;
 pub mod schedule;
 pub mod sequence;
 mod trap;
@@ -31,5 +33,7 @@ pub mod workers;
 pub use buffer::{Buffer, BufferView};
 pub use launch::{ArgValue, CancelToken, Executor, LaunchConfig, LaunchError, Prepared, RunOptions};
 pub use phalanx_kernels as kernels;
+pub use report::LaunchReport;
+pub use resonance::{LaunchClaims, Resonance};
 pub use trap::{LaneTrap, Trap, TrapDetail};
 pub use view::View;

@@ -28,6 +28,8 @@ pub enum TrapDetail {
     Value(u64),
     /// The shape at fault, in words.
     Text(String),
+    /// What is wrong with the launch as a whole, found when all blocks had ended; block and lane of the trap are 0.
+    AtEnd(String),
 }
 
 /// A trap as an executor finds it: places as numbers.
@@ -84,7 +86,7 @@ impl Trap {
                 format!(": missing {} {}{more}", if *count == 1 { "lane" } else { "lanes" }, list.join(", "))
             }
             TrapDetail::Value(v) => format!(": {v}"),
-            TrapDetail::Text(t) => format!(": {t}"),
+            TrapDetail::Text(t) | TrapDetail::AtEnd(t) => format!(": {t}"),
         };
         Trap {
             kernel: kernel.name.clone(),
@@ -97,23 +99,31 @@ impl Trap {
         }
     }
 
+    /// When or where, in words: the block and lane, or the end of the launch.
+    pub fn place(&self) -> String {
+        let [x, y, z] = self.block;
+        match self.lane_trap.detail {
+            TrapDetail::AtEnd(_) => "when the launch had ended".into(),
+            _ => format!("in block ({x}, {y}, {z}), lane {}", self.lane_trap.lane),
+        }
+    }
+
     /// The kind's sentence and what is known beyond it, without the place.
     pub fn message(&self) -> String {
         format!("{}{}", self.lane_trap.kind.message(), self.detail)
     }
 
     fn text(&self) -> String {
-        let [x, y, z] = self.block;
         let file = if self.file.is_empty() { "kernel" } else { &self.file };
+        let place = self.place();
         format!(
-            "trap: {} ({})\n  --> {file}:{}:{}: `{}` in kernel `{}`\n  in block ({x}, {y}, {z}), lane {}",
+            "trap: {} ({})\n  --> {file}:{}:{}: `{}` in kernel `{}`\n  {place}",
             self.message(),
             self.lane_trap.kind,
             self.loc.line,
             self.loc.col,
             self.mnemonic,
             self.kernel,
-            self.lane_trap.lane,
         )
     }
 }

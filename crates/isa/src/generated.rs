@@ -380,6 +380,10 @@ Overlap = 0xd => "overlap",
 User = 0xe => "user",
 /// the launch was cancelled.
 Cancelled = 0xf => "cancelled",
+/// a class's rational resonance does not fit 64-bit numerator and denominator.
+ResonanceRange = 0x10 => "resonance_range",
+/// the launch broke what was claimed for it.
+Claim = 0x11 => "claim",
 }
 }
 
@@ -402,6 +406,10 @@ impl TrapKind {
             TrapKind::Overlap => "two blocks write overlapping parts of a native operation's output",
             TrapKind::User => "the program executed `trap`",
             TrapKind::Cancelled => "the launch was cancelled",
+            TrapKind::ResonanceRange => {
+                "a class's rational resonance does not fit 64-bit numerator and denominator"
+            }
+            TrapKind::Claim => "the launch broke what was claimed for it",
         }
     }
 }
@@ -579,6 +587,14 @@ NbrGet = 0xd4 => "nbr.get",
 UnityTest = 0xd5 => "unity.test",
 /// Boundary (Phi) address: an index into a boundary pool, a buffer of 1 179 648 bytes.
 PhiAddr = 0xd6 => "phi.addr",
+/// Add the fraction a/b to the rational resonance of class `c`, exactly: `res.accum.i64 class, 1, 3`. b = 0 traps; a class whose sum does not fit 64-bit numerator and denominator traps when the launch ends. Order-free.
+ResAccumI64 = 0xd8 => "res.accum.i64",
+/// Add to the f64 resonance of class `c`: all that a launch adds is summed exactly and rounded once, when it ends. Order-free.
+ResAccumF64 = 0xd9 => "res.accum.f64",
+/// Whether the magnitude of class `c`'s rational resonance, as it was before the launch, is at most a/b (exactly; b = 0 traps).
+ResTestI64 = 0xda => "res.test.i64",
+/// Whether the magnitude of class `c`'s f64 resonance, as it was before the launch, is at most eps (false where either is NaN).
+ResTestF64 = 0xdb => "res.test.f64",
 /// The lane's phase; it starts at (launch phase + linear block index) mod 768.
 PhaseGet = 0xe0 => "phase.get",
 /// Advance the lane's phase: (phase + delta) mod 768.
@@ -1864,8 +1880,73 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "page", role: Role::R, ty: ArgType::T },
             Arg { name: "byte", role: Role::R, ty: ArgType::T },
         ],
-        effects: &[Effect::Trap(TrapKind::BadPhi)],
+        effects: &[Effect::Trap(TrapKind::BadPhi), Effect::Trap(TrapKind::Claim)],
         doc: "Boundary (Phi) address: an index into a boundary pool, a buffer of 1 179 648 bytes.",
+    },
+    OpInfo {
+        op: Op::ResAccumI64,
+        kind: Kind::Atlas,
+        modes: &[],
+        rules: &[TypeRule { modes: [1, 1, 1], ty: TypeSet(0x0), ty2: TypeSet(0x0) }],
+        typed: false,
+        typed2: false,
+        args: &[
+            Arg { name: "c", role: Role::R, ty: ArgType::Is(Type::U32) },
+            Arg { name: "a", role: Role::R, ty: ArgType::Is(Type::I64) },
+            Arg { name: "b", role: Role::R, ty: ArgType::Is(Type::I64) },
+        ],
+        effects: &[
+            Effect::Resonance,
+            Effect::Trap(TrapKind::BadClass),
+            Effect::Trap(TrapKind::DivByZero),
+            Effect::Trap(TrapKind::Claim),
+        ],
+        doc: "Add the fraction a/b to the rational resonance of class `c`, exactly: `res.accum.i64 class, 1, 3`. b = 0 traps; a class whose sum does not fit 64-bit numerator and denominator traps when the launch ends. Order-free.",
+    },
+    OpInfo {
+        op: Op::ResAccumF64,
+        kind: Kind::Atlas,
+        modes: &[],
+        rules: &[TypeRule { modes: [1, 1, 1], ty: TypeSet(0x0), ty2: TypeSet(0x0) }],
+        typed: false,
+        typed2: false,
+        args: &[
+            Arg { name: "c", role: Role::R, ty: ArgType::Is(Type::U32) },
+            Arg { name: "a", role: Role::R, ty: ArgType::Is(Type::F64) },
+        ],
+        effects: &[Effect::Resonance, Effect::Trap(TrapKind::BadClass), Effect::Trap(TrapKind::Claim)],
+        doc: "Add to the f64 resonance of class `c`: all that a launch adds is summed exactly and rounded once, when it ends. Order-free.",
+    },
+    OpInfo {
+        op: Op::ResTestI64,
+        kind: Kind::Atlas,
+        modes: &[],
+        rules: &[TypeRule { modes: [1, 1, 1], ty: TypeSet(0x0), ty2: TypeSet(0x0) }],
+        typed: false,
+        typed2: false,
+        args: &[
+            Arg { name: "d", role: Role::W, ty: ArgType::Is(Type::Pred) },
+            Arg { name: "c", role: Role::R, ty: ArgType::Is(Type::U32) },
+            Arg { name: "a", role: Role::R, ty: ArgType::Is(Type::I64) },
+            Arg { name: "b", role: Role::R, ty: ArgType::Is(Type::I64) },
+        ],
+        effects: &[Effect::Resonance, Effect::Trap(TrapKind::BadClass), Effect::Trap(TrapKind::DivByZero)],
+        doc: "Whether the magnitude of class `c`'s rational resonance, as it was before the launch, is at most a/b (exactly; b = 0 traps).",
+    },
+    OpInfo {
+        op: Op::ResTestF64,
+        kind: Kind::Atlas,
+        modes: &[],
+        rules: &[TypeRule { modes: [1, 1, 1], ty: TypeSet(0x0), ty2: TypeSet(0x0) }],
+        typed: false,
+        typed2: false,
+        args: &[
+            Arg { name: "d", role: Role::W, ty: ArgType::Is(Type::Pred) },
+            Arg { name: "c", role: Role::R, ty: ArgType::Is(Type::U32) },
+            Arg { name: "eps", role: Role::R, ty: ArgType::Is(Type::F64) },
+        ],
+        effects: &[Effect::Resonance, Effect::Trap(TrapKind::BadClass)],
+        doc: "Whether the magnitude of class `c`'s f64 resonance, as it was before the launch, is at most eps (false where either is NaN).",
     },
     OpInfo {
         op: Op::PhaseGet,
@@ -1886,7 +1967,7 @@ pub static OPS: &[OpInfo] = &[
         typed: false,
         typed2: false,
         args: &[Arg { name: "delta", role: Role::R, ty: ArgType::Is(Type::U16) }],
-        effects: &[],
+        effects: &[Effect::Trap(TrapKind::Claim)],
         doc: "Advance the lane's phase: (phase + delta) mod 768.",
     },
     OpInfo {

@@ -185,6 +185,8 @@ pub enum Effect {
     Fence,
     /// Uses the launch's pool.
     Pool,
+    /// Adds to the resonance or tests it.
+    Resonance,
     /// Runs once per block.
     Native,
     /// May trap so.
@@ -286,7 +288,7 @@ pub enum MnemonicError {
 pub fn parse_mnemonic(text: &str) -> Result<Mnemonic, MnemonicError> {
     let words: Vec<&str> = text.split('.').collect();
     // The longest row name that the words begin with: `pool.ld.f32` is `pool.ld`, not an unknown `pool`.
-    let found = (1..=words.len().min(2)).rev().find_map(|n| {
+    let found = (1..=words.len().min(3)).rev().find_map(|n| {
         let name = words[..n].join(".");
         Op::from_name(&name).map(|op| (op, n))
     });

@@ -6,7 +6,9 @@ use crate::program::Kernel;
 use crate::sanitize::Checked;
 use phalanx_exec::check::Checks;
 use phalanx_exec::launch::{Bound, LaunchShape, describe_param, find_param};
-use phalanx_exec::{CancelToken, LaunchConfig, LaunchError, Prepared, RunOptions};
+use phalanx_exec::{
+    CancelToken, LaunchClaims, LaunchConfig, LaunchError, LaunchReport, Prepared, Resonance, RunOptions,
+};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -129,6 +131,38 @@ impl Launcher {
         self.options.phase = phase;
         self
     }
+    /// What the kernel's `res.accum` adds to and its `res.test` looks at.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), phalanx::Error> {
+    /// let cpu = phalanx::Cpu::new()?;
+    /// let count = cpu.load(
+    ///     "kernel count(x: f64) block 64 grid 96 {
+    ///          let c: u32
+    ///          cls.get        c
+    ///          res.accum.i64  c, 1, 128
+    ///          res.accum.f64  c, x
+    ///          exit
+    ///      }",
+    /// )?;
+    /// let resonance = phalanx::Resonance::new();
+    /// let report = count.only_kernel()?.launch_declared().arg("x", 0.1).resonance(&resonance).run_report()?;
+    /// // Each class got 64 times 1/128, and the exact sum of 64 times the f64 nearest to 0.1, rounded once.
+    /// let entry = resonance.snapshot().0[95];
+    /// assert_eq!((entry.ratio.to_string(), entry.float), ("1/2".to_string(), 6.4));
+    /// let change = report.change.expect("the kernel uses the resonance");
+    /// assert!(change.is_mirror_safe() && !change.is_neutral());
+    /// # Ok(()) }
+    /// ```
+    pub fn resonance(mut self, resonance: &Resonance) -> Launcher {
+        self.options.resonance = Some(resonance.clone());
+        self
+    }
+    /// What must hold of the launch; where it does not, the launch traps with `claim`.
+    pub fn claims(mut self, claims: LaunchClaims) -> Launcher {
+        self.options.claims = claims;
+        self
+    }
     /// Bytes that the launch's pool may give out at a time.
     pub fn pool_limit_bytes(mut self, bytes: u64) -> Launcher {
         self.options.pool_limit_bytes = bytes;
@@ -173,6 +207,14 @@ impl Launcher {
     pub fn run(self) -> Result<(), LaunchError> {
         self.bind()?.run()
     }
+
+    /// Runs the launch, waits for it, and tells what it added to the resonance and with which phases its blocks ended.
+    ///
+    /// # Errors
+    /// As [`Launcher::run`].
+    pub fn run_report(self) -> Result<LaunchReport, LaunchError> {
+        self.bind()?.run_report()
+    }
 }
 
 /// A launch whose arguments are checked and bound: it runs again without checks and without more than a few small allocations.
@@ -191,10 +233,22 @@ impl BoundLaunch {
     /// # Errors
     /// A buffer that was freed meanwhile, or the trap of the lowest block.
     pub fn run(&self) -> Result<(), LaunchError> {
-        let token = self.limit.token(self.options.cancel.as_ref());
-        let limited = token.map(|t| RunOptions { cancel: Some(t), ..self.options.clone() });
-        let options = limited.as_ref().unwrap_or(&self.options);
-        self.bound.run(&*self.prepared, self.kernel.cpu().workers(), options)
+        self.run_with(&self.options).map(drop)
+    }
+
+    /// Runs the launch and tells what it added to the resonance and with which phases its blocks ended.
+    ///
+    /// # Errors
+    /// As [`BoundLaunch::run`].
+    pub fn run_report(&self) -> Result<LaunchReport, LaunchError> {
+        self.run_with(&RunOptions { report_phases: true, ..self.options.clone() })
+    }
+
+    fn run_with(&self, options: &RunOptions) -> Result<LaunchReport, LaunchError> {
+        let token = self.limit.token(options.cancel.as_ref());
+        let limited = token.map(|t| RunOptions { cancel: Some(t), ..options.clone() });
+        let options = limited.as_ref().unwrap_or(options);
+        self.bound.run_report(&*self.prepared, self.kernel.cpu().workers(), options)
     }
 
     /// As [`Launcher::sanitize`].

@@ -38,6 +38,7 @@ mod error;
 mod launch;
 pub mod ops;
 mod program;
+mod resonance;
 mod sanitize;
 mod sequence;
 pub mod testing;
@@ -49,10 +50,12 @@ pub use element::{Bf16, Element, F16};
 pub use error::{BAD_BINARY, BuildError, Error, LoadError};
 pub use launch::{BoundLaunch, Launcher};
 pub use program::{Kernel, Program};
+pub use resonance::{Boundary, SnapshotError, snapshot_from_json, snapshot_to_json};
 pub use sanitize::{CHECKERS, Checked, FindingName};
 pub use sequence::{Sequence, SequenceBuilder};
 
 pub use phalanx_asm as asm;
+pub use phalanx_atlas as atlas;
 pub use phalanx_exec as exec;
 pub use phalanx_isa as isa;
 pub use phalanx_kernels as kernels;
@@ -61,8 +64,11 @@ pub use phalanx_verify as verify;
 pub use phalanx_exec::buffer::BufferError;
 pub use phalanx_exec::check::{Checks, Finding, FindingKind, RaceKind, Report};
 pub use phalanx_exec::launch::LaunchShape;
+pub use phalanx_exec::resonance::{BoundaryWindow, Change, Entry, LaunchClaims, Ratio, Resonance, Snapshot};
 pub use phalanx_exec::sequence::StepId;
-pub use phalanx_exec::{ArgValue, CancelToken, Executor, LaunchConfig, LaunchError, RunOptions, Trap};
+pub use phalanx_exec::{
+    ArgValue, CancelToken, Executor, LaunchConfig, LaunchError, LaunchReport, RunOptions, Trap,
+};
 pub use phalanx_exec::{Buffer as RawBuffer, BufferView as RawView};
 pub use phalanx_isa::{Diagnostic, Type};
 pub use phalanx_kernels::PackedWeights;

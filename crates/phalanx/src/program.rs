@@ -203,13 +203,12 @@ impl Program {
         let at = &trap.lane_trap;
         let kernel = self.module().kernels.iter().position(|k| k.name == trap.kernel);
         let span = kernel.map_or_else(Span::default, |k| self.inst_span(k, at.func, at.inst));
-        let [x, y, z] = trap.block;
         Diagnostic {
             code: at.kind.name(),
             severity: Severity::Error,
             message: trap.message(),
             span,
-            label: format!("in block ({x}, {y}, {z}), lane {}", at.lane),
+            label: trap.place(),
             labels: Vec::new(),
             help: None,
         }

@@ -2,7 +2,8 @@
 
 use crate::Rng;
 use crate::values;
-use phalanx_exec::{ArgValue, Buffer};
+use phalanx_exec::resonance::{Entry, Ratio, Snapshot};
+use phalanx_exec::{ArgValue, Buffer, LaunchClaims, Resonance};
 use phalanx_isa::{Expr, Kernel, Module, ParamKind, Type};
 use std::sync::Arc;
 
@@ -47,6 +48,10 @@ pub struct Case {
     pub phase: u32,
     /// Bytes for pool allocations.
     pub pool_limit_bytes: u64,
+    /// Seed of the resonance before the launch; 0: all zero.
+    pub resonance_seed: u64,
+    /// What is claimed of the launch.
+    pub claims: LaunchClaims,
 }
 
 impl Case {
@@ -62,12 +67,29 @@ impl Case {
             class: None,
             phase: 0,
             pool_limit_bytes: 1 << 20,
+            resonance_seed: 0,
+            claims: LaunchClaims::default(),
         }
     }
 
     /// Lanes of the whole launch.
     pub fn lanes(&self) -> u64 {
         self.grid.iter().chain(&self.block).map(|n| u64::from(*n)).product()
+    }
+
+    /// A resonance as it is before the launch.
+    pub fn resonance(&self) -> Resonance {
+        let resonance = Resonance::new();
+        if self.resonance_seed != 0 {
+            let mut rng = Rng::new(self.resonance_seed);
+            let mut entry = |_| {
+                let (n, d) = (rng.below(2001) as i64 - 1000, rng.between(1, 30));
+                let ratio = Ratio::new(n, d.into()).unwrap_or_default();
+                Entry { ratio, float: f64::from_bits(values::random(&mut rng, Type::F64)) }
+            };
+            resonance.restore(&Snapshot(std::array::from_fn(&mut entry)));
+        }
+        resonance
     }
 
     /// New buffers with the case's data, by parameter. `None`: not even the bindings can be made (weights of a shape that does

@@ -129,7 +129,7 @@ pub fn fuzz_one_program(seed: u64) -> Result<Stage, String> {
     let trapped = match outcome {
         Outcome::Refused(what) => return Err(what),
         Outcome::Trapped(_) => true,
-        Outcome::Done(_) => false,
+        Outcome::Done(..) => false,
     };
     Ok(Stage { decoded: true, validated: true, ran: true, compared: true, trapped })
 }

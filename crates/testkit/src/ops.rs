@@ -6,6 +6,9 @@ mod memory;
 
 use crate::emit::{FuncWriter, GLOBAL, KernelWriter, LANE, element, guard};
 use crate::{ArgSpec, Case, Rng, values};
+use phalanx_atlas::{Phase, PhaseWindow};
+use phalanx_exec::LaunchClaims;
+use phalanx_exec::resonance::BoundaryWindow;
 use phalanx_isa::{Access, Arg, ArgType, Base, Guard, Kind, Mnemonic, Op, Operand, Role, Special, Type};
 
 /// What a case is written into: the kernel, its body, and the bindings.
@@ -136,7 +139,30 @@ impl<'r> Writer<'r> {
         funcs.extend(more);
         let mut case = Case::new(self.k.finish(funcs), self.args);
         (case.grid, case.block) = (self.grid, self.block);
+        case.resonance_seed = self.rng.below(3) as u64 * 77;
+        if !self.legal {
+            case.claims = claims(self.rng);
+        }
         case
+    }
+}
+
+/// Some claims, which the launch may keep or break.
+fn claims(rng: &mut Rng) -> LaunchClaims {
+    let boundary = BoundaryWindow {
+        page: rng.below(48) as u8,
+        pages: rng.below(50) as u8,
+        byte: rng.below(256) as u8,
+        bytes: rng.below(300) as u16,
+    };
+    let begin = Phase::new(rng.below(768) as u16).unwrap_or_default();
+    let phase = PhaseWindow { begin, span: rng.below(800) as u16 };
+    LaunchClaims {
+        mirror_safe: rng.one_in(6),
+        neutral: rng.one_in(6),
+        neighbours_only: rng.one_in(6),
+        boundary: rng.one_in(3).then_some(boundary),
+        phase: rng.one_in(3).then_some(phase),
     }
 }
 
@@ -157,6 +183,13 @@ fn value(m: &Mnemonic, arg: &Arg, ty: Type, legal: bool, rng: &mut Rng) -> u64 {
     match (m.op, arg.name) {
         (Op::Div | Op::Rem, "b") if legal && ty.is_int() => values::random(rng, ty).max(1),
         (Op::ClsMirror | Op::NbrCount | Op::UnityTest | Op::NbrGet, "c") => below(rng, 96),
+        (Op::ResAccumI64 | Op::ResAccumF64 | Op::ResTestI64 | Op::ResTestF64, "c") => below(rng, 96),
+        // Sums that fit, most of the time.
+        (Op::ResAccumI64 | Op::ResTestI64, "a") if legal => values::small(ty, rng.below(4001) as i64 - 2000),
+        (Op::ResAccumI64 | Op::ResTestI64, "b") if legal => {
+            let b = i64::from(rng.between(1, 30));
+            values::small(ty, if rng.one_in(3) { -b } else { b })
+        }
         (Op::NbrGet, _) => below(rng, 5),
         (Op::PhiAddr, "class") => below(rng, 96),
         (Op::PhiAddr, "page") => below(rng, 48),

@@ -4,8 +4,11 @@ use crate::Case;
 use phalanx_exec::lanes::Lanes;
 use phalanx_exec::launch::Bound;
 use phalanx_exec::reference::Reference;
+use phalanx_exec::resonance::Entry;
 use phalanx_exec::workers::{Sequential, Threads, Workers};
-use phalanx_exec::{ArgValue, CancelToken, Executor, LaneTrap, LaunchConfig, LaunchError, RunOptions};
+use phalanx_exec::{
+    ArgValue, CancelToken, Executor, LaneTrap, LaunchConfig, LaunchError, Resonance, RunOptions,
+};
 use phalanx_isa::TrapKind;
 use phalanx_simd::tier::Tier;
 use phalanx_verify::{Rejected, Verified, verify};
@@ -18,8 +21,9 @@ const DEADLINE: Duration = Duration::from_secs(20);
 /// What a run leaves behind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It ended; the bytes of all bound buffers, in the order of the parameters.
-    Done(Vec<Vec<u8>>),
+    /// It ended; the bytes of all bound buffers, in the order of the parameters, and of the rest that the host can see: the last
+    /// phases of the blocks, and the resonance of a kernel that uses it.
+    Done(Vec<Vec<u8>>, Vec<u8>),
     /// It trapped; what the memory holds then is not specified.
     Trapped(LaneTrap),
     /// The launch was refused, with the message.
@@ -145,15 +149,30 @@ pub fn run(case: &Case, program: &Verified, executor: &dyn Executor, how: How) -
         class: case.class,
         phase: case.phase,
         pool_limit_bytes: case.pool_limit_bytes,
+        resonance: Some(case.resonance()),
+        claims: case.claims,
+        report_phases: true,
     };
-    match bound.run(&*prepared, workers(how.threads), &options) {
-        Ok(()) => Ok(Outcome::Done(read_back(&args).ok_or_else(|| fail("a buffer is gone".into()))?)),
+    match bound.run_report(&*prepared, workers(how.threads), &options) {
+        Ok(report) => {
+            let memory = read_back(&args).ok_or_else(|| fail("a buffer is gone".into()))?;
+            let mut rest: Vec<u8> = report.phases.iter().flat_map(|p| p.to_le_bytes()).collect();
+            let used = options.resonance.filter(|_| program.analysis(0).resonance);
+            used.iter().for_each(|r| rest.extend(bytes_of(r)));
+            Ok(Outcome::Done(memory, rest))
+        }
         Err(LaunchError::Trap(t)) if t.lane_trap.kind == TrapKind::Cancelled => {
             Err(fail(format!("did not end within {DEADLINE:?}")))
         }
         Err(LaunchError::Trap(t)) => Ok(Outcome::Trapped(t.lane_trap)),
         Err(e) => Ok(Outcome::Refused(e.to_string())),
     }
+}
+
+/// The 96 entries as bytes.
+fn bytes_of(resonance: &Resonance) -> Vec<u8> {
+    let entry = |e: &Entry| [e.ratio.numerator() as u64, e.ratio.denominator() as u64, e.float.to_bits()];
+    resonance.snapshot().0.iter().flat_map(entry).flat_map(u64::to_le_bytes).collect()
 }
 
 /// The bytes of all bound buffers.
@@ -181,7 +200,7 @@ fn read_back(args: &[ArgValue]) -> Option<Vec<Vec<u8>>> {
 pub fn same(reference: &Outcome, other: &Outcome) -> Result<(), String> {
     match (reference, other) {
         (a, b) if a == b => Ok(()),
-        (Outcome::Done(a), Outcome::Done(b)) => {
+        (Outcome::Done(a, _), Outcome::Done(b, _)) => {
             let differs = |(i, (x, y)): (usize, (&Vec<u8>, &Vec<u8>))| {
                 let at = x.iter().zip(y).position(|(x, y)| x != y)?;
                 let from = at & !7;
@@ -193,11 +212,11 @@ pub fn same(reference: &Outcome, other: &Outcome) -> Result<(), String> {
                 ))
             };
             let first = a.iter().zip(b).enumerate().find_map(differs);
-            Err(first.unwrap_or_else(|| "buffers of other sizes".into()))
+            Err(first.unwrap_or_else(|| "the phases of the blocks, or the resonance".into()))
         }
         (a, b) => {
             let show = |o: &Outcome| match o {
-                Outcome::Done(_) => "ends".to_string(),
+                Outcome::Done(..) => "ends".to_string(),
                 Outcome::Trapped(t) => format!("traps with {t:?}"),
                 Outcome::Refused(m) => format!("is refused: {m}"),
             };

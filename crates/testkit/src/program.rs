@@ -186,6 +186,7 @@ pub fn random_program(seed: u64, config: &Config) -> Case {
     case.fuel = config.fuel.then(|| u64::from(rng.between(30, 4000)));
     case.class = rng.one_in(3).then(|| rng.between(0, 95));
     case.phase = rng.between(0, 767);
+    case.resonance_seed = rng.below(3) as u64 * 77;
     case
 }
 

@@ -15,7 +15,7 @@ fn differential(seed: u64, effort: Effort) -> (bool, HashSet<Op>) {
     let analysis = program.analysis(0);
     assert!(analysis.order_free(), "seed {seed}: {:?}\n{}", analysis.order, text());
     let ended = match oracle::check(&case, &program, effort) {
-        Ok(Outcome::Done(_)) => true,
+        Ok(Outcome::Done(..)) => true,
         Ok(Outcome::Trapped(_)) => false,
         Ok(Outcome::Refused(what)) => panic!("seed {seed}: refused: {what}"),
         Err(f) => panic!("seed {seed}: {f}\n{:?} {:?}\n{}", case.grid, case.block, text()),

@@ -27,7 +27,7 @@ fn rows_hold_in_every_lane_of_every_executor() {
             for (executor, name) in &all {
                 let got = oracle::run(&c.case, &program, *executor, How::threads(1)).unwrap();
                 match (&c.expected, got) {
-                    (Ok(want), Outcome::Done(memory)) => {
+                    (Ok(want), Outcome::Done(memory, _)) => {
                         let stored =
                             if c.ty == phalanx_isa::Type::Pred { phalanx_isa::Type::U8 } else { c.ty };
                         let results = values::from_bytes(stored, &memory[memory.len() - 1]);
@@ -61,7 +61,7 @@ fn every_mnemonic_gives_the_same_bits_on_every_level() {
                 panic!("{m} {seed:#x}: {:#?}\n{}", r.errors, phalanx_asm::disassemble(&case.module).unwrap())
             });
             match oracle::check(&case, &program, Effort::Levels) {
-                Ok(Outcome::Done(_)) => ended += 1,
+                Ok(Outcome::Done(..)) => ended += 1,
                 Ok(Outcome::Trapped(_)) => trapped += 1,
                 Ok(Outcome::Refused(what)) => panic!("{m} {seed:#x}: refused: {what}"),
                 Err(f) => failures.push(format!("{m} {seed:#x}: {f}")),

@@ -163,6 +163,7 @@ const EFFECTS: &[&str] = &[
     "barrier",
     "fence",
     "pool",
+    "resonance",
     "native",
 ];
 

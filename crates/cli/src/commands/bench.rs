@@ -2,13 +2,15 @@
 //!
 //! Ours and the rival are timed in interleaved pairs, first one then the other and the next time the other way round, so that
 //! what slows the machine slows both. The ratio is the median over the pairs, with a 95 % interval by bootstrap. `timing` does
-//! that; `assemble`, `launch` and `programs` are what can be measured, `cases` and `native` the programs and their rivals.
+//! that; `assemble`, `launch`, `programs` and `resonance` are what can be measured, `cases` and `native` the programs and their
+//! rivals.
 
 mod assemble;
 mod cases;
 mod launch;
 mod native;
 mod programs;
+mod resonance;
 mod timing;
 
 use crate::console::{Console, say};
@@ -44,6 +46,8 @@ enum Name {
     Launch,
     /// Programs: against plain Rust, other executors and other numbers of threads
     Programs,
+    /// Shared state: the accumulator of the resonance
+    Sanitize,
 }
 
 /// One measured case.
@@ -127,6 +131,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         Name::Assemble => assemble::run(&cpu, &mut table)?,
         Name::Launch => launch::run(&cpu, &mut table)?,
         Name::Programs => programs::run(&args.device, &mut table)?,
+        Name::Sanitize => resonance::run(&cpu, args.device.tier(), &mut table)?,
     }
     anyhow::ensure!(table.wrong == 0, "{} cases with answers that differ", table.wrong);
     Ok(())

@@ -4,6 +4,7 @@ use crate::console::{Console, count, duration, say};
 use crate::device::Device;
 use crate::failure::{launch as refused, usage};
 use crate::interrupt;
+use crate::resonance;
 use crate::sanitize;
 use crate::source::Source;
 use crate::trace::Recorder;
@@ -11,7 +12,7 @@ use crate::values::{Bound, Named, Sizes, Values};
 use anyhow::Context;
 use phalanx::data::{self, Data};
 use phalanx::isa::Type;
-use phalanx::{Kernel, LaunchShape, Program};
+use phalanx::{Kernel, LaunchClaims, LaunchShape, Program};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::time::Instant;
@@ -83,6 +84,14 @@ pub struct Args {
     /// Launch phase, below 768
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..768))]
     phase: Option<u32>,
+    /// Start from this snapshot of the resonance where the file exists, and
+    /// write the snapshot afterwards
+    #[arg(long, value_name = "FILE.json")]
+    resonance: Option<PathBuf>,
+    /// What must hold of the launch, else it traps (repeatable): mirror,
+    /// neutral, neighbours, phase=BEGIN,SPAN or boundary=PAGE,PAGES,BYTE,BYTES
+    #[arg(long = "claim", value_name = "CLAIM", value_parser = |text: &str| LaunchClaims::default().with(text).map(|_| text.to_string()))]
+    claims: Vec<String>,
     #[command(flatten)]
     checks: sanitize::Options,
     /// Rows for programs: the launch, what was asked to be shown, findings, or the trap
@@ -139,6 +148,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     launcher = args.fuel.into_iter().fold(launcher, |l, n| l.fuel(n));
     launcher = args.class.into_iter().fold(launcher, |l, n| l.class(n));
     launcher = args.schedule_seed.into_iter().fold(launcher, |l, n| l.schedule_seed(n));
+    let claims = args.claims.iter().try_fold(LaunchClaims::default(), |all, c| all.with(c)).map_err(usage)?;
+    let resonance = resonance::read(args.resonance.as_deref())?;
+    launcher = launcher.resonance(&resonance).claims(claims);
     if args.deterministic {
         launcher = launcher.deterministic();
     }
@@ -150,11 +162,14 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         .map(|c| stages.run("checked launch", || interrupt::cancellable(|| launch.sanitize(c))));
     let checked = checked.transpose().map_err(refused)?;
     let result = match &checked {
-        Some(_) => Ok(()),
-        None => stages.run("launch", || interrupt::cancellable(|| launch.run())),
+        Some(_) => Ok(None),
+        None => stages.run("launch", || interrupt::cancellable(|| launch.run_report())).map(Some),
     };
     let launch_time = stages.times.last().map_or_else(Default::default, |(_, t)| *t);
-    let failed = result.err().map(|e| source.failed(&program, e, console));
+    let (launch_report, failed) = match result {
+        Ok(report) => (report, None),
+        Err(e) => (None, Some(source.failed(&program, e, console))),
+    };
     let found =
         checked.as_ref().and_then(|c| sanitize::report(&source, c, args.checks.strict, console).err());
     let trapped = failed.is_some() || checked.as_ref().is_some_and(|c| c.report.trap.is_some());
@@ -167,6 +182,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             }
             prints.iter().try_for_each(|(name, bound)| show(name, &bound.read()?, console))
         })?;
+    }
+    if let Some(report) = &launch_report {
+        resonance::write(args.resonance.as_deref(), &resonance, report)?;
     }
     if let Some(path) = &args.trace {
         let document = stages.recorder.document().to_string();

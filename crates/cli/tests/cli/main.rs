@@ -3,6 +3,7 @@
 mod demo;
 mod models;
 mod programs;
+mod resonance;
 mod run;
 mod sanitize;
 mod support;

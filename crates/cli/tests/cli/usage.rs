@@ -73,10 +73,8 @@ fn what_is_not_built_is_refused_and_not_in_the_help() {
         "replay bundle",
         "run add.phx --explore 4",
         "run add.phx --bundle b",
-        "run add.phx --resonance r.json",
         "run add.phx --executor compiled",
         "demo digits --model conv",
-        "bench sanitize",
         "bench matmul",
         "bench conv",
         "bench model",
@@ -86,7 +84,7 @@ fn what_is_not_built_is_refused_and_not_in_the_help() {
     }
     let help: String =
         ["", "run", "demo", "bench"].map(|c| folder.run(&format!("{c} --help")).expect(0).stdout).concat();
-    for word in ["generate", "--explore", "--bundle", "--resonance", "compiled", "--against"] {
+    for word in ["generate", "--explore", "--bundle", "compiled", "--against"] {
         assert!(!help.contains(word), "`{word}` is in the help");
     }
 }

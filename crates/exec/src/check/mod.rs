@@ -19,6 +19,7 @@ pub(crate) use class::Class;
 pub use report::{Checks, Finding, FindingKind, Occurrence, Racy, Report, ShadowUse};
 
 use crate::launch::{Bound, Launch, LaunchError, Locks, Prepared, RunOptions, Slot};
+use crate::resonance::Held;
 use crate::trap::LaneTrap;
 use crate::workers::{FloatMode, Workers};
 use log::{At, Log};
@@ -264,16 +265,19 @@ impl Bound {
         }
         let locks = Locks::take(std::slice::from_ref(self))?;
         let slots = self.slots(&locks, options)?;
+        let held = self.hold_resonance(options)?;
         let alone = RunOptions { threads: 1, ..options.clone() };
         let _float_mode = FloatMode::nearest_with_denormals();
         let (mut report, result) = run(
             checks,
-            |again| self.launch(slots.clone(), workers, if again { &alone } else { options }),
+            |again| self.launch(slots.clone(), workers, if again { &alone } else { options }, held.as_ref()),
             |launch| {
                 prepared.run(launch).and_then(|()| if checks.race { Ok(()) } else { launch.claims.check() })
             },
         );
         report.trap = result.err().map(|t| self.trapped(t));
+        // One launch or several: what they added is not kept.
+        held.into_iter().for_each(Held::discard);
         Ok(report)
     }
 }

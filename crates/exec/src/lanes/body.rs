@@ -413,6 +413,14 @@ pub(super) unsafe fn countdown<T: Int>(x: &mut Chunk, op: &DOp, m: &Mask) -> boo
     true
 }
 
+/// What a boundary address outside the claimed window says.
+#[cold]
+fn broken_boundary(env: &Env<'_>, class: u32, page: u32, byte: u32) -> TrapDetail {
+    let address = phalanx_atlas::phi_address(class as u8, page as u8, byte as u8).unwrap_or(0);
+    let text = env.launch.options.claims.check_boundary(address).err();
+    text.map_or(TrapDetail::None, TrapDetail::Text)
+}
+
 /// A function of u32 operands that may trap per lane: the Atlas group. `f(a, b, c)` gives the result or a trap.
 #[inline(always)]
 pub(super) unsafe fn checked(
@@ -453,7 +461,11 @@ pub(super) unsafe fn checked(
                     let lanes = if op.uniform { x.mask } else { lanes };
                     let sources = [a[l].into(), b[l].into(), c[l].into()];
                     let n = if kind == TrapKind::BadNeighbour { 2 } else { 3 };
-                    x.trap_lanes(&lanes, env, op.inst, kind, alu_detail(kind, &sources[..n]));
+                    let detail = match kind {
+                        TrapKind::Claim => broken_boundary(env, a[l], b[l], c[l]),
+                        _ => alu_detail(kind, &sources[..n]),
+                    };
+                    x.trap_lanes(&lanes, env, op.inst, kind, detail);
                     if op.uniform {
                         return false;
                     }

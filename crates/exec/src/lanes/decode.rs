@@ -7,6 +7,7 @@ use super::memory::{AtomicOp, IndexFns};
 use super::parked::parked;
 use super::{checked, tier};
 use crate::check::Class;
+use crate::resonance::FrontLoop;
 use phalanx_isa::{ArgType, Atomic};
 use phalanx_isa::{
     Base, Cmp, Effect, Inst, Kernel, Kind, LoadOrder, Mem, Op, Operand, Order, ParamKind, Role, Special,
@@ -184,6 +185,8 @@ pub(super) struct Program {
     /// Instructions of the kernel: a first guess at its cost.
     pub(super) static_cost: u64,
     pub(super) has_loops: bool,
+    /// How the resonance sums many f64.
+    pub(super) front: FrontLoop,
 }
 
 const LINE: u32 = 64;
@@ -269,6 +272,7 @@ pub(super) fn decode(kernel: &Kernel, analysis: &KernelAnalysis, tier: Tier, for
             .any(|i| matches!(i.op, Op::PhaseGet | Op::PhaseAdv | Op::PhaseIn | Op::PoolAlloc)),
         has_block_ops: analysis.funcs.iter().any(|f| !f.block_collectives.is_empty()),
         static_cost: insts().count() as u64,
+        front: FrontLoop::at(tier),
         has_loops: analysis.funcs.iter().any(|f| !f.cfg.back_edges().is_empty() || f.recursive),
     }
 }

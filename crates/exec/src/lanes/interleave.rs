@@ -44,8 +44,10 @@ pub(super) fn run(
                 more = next.is_some();
                 if let Some(block) = next.filter(|b| !traps.is_below(*b)) {
                     let mut state = states.take();
-                    state.get().begin(program, launch, block);
-                    under_way.push((block, state));
+                    match state.get().begin(program, launch, block) {
+                        Ok(()) => under_way.push((block, state)),
+                        Err(trap) => traps.add(block, trap),
+                    }
                 }
                 continue;
             }

@@ -20,6 +20,7 @@ mod mask;
 mod memory;
 mod ops;
 mod parked;
+mod resonance;
 mod tier;
 
 use crate::check::BlockCheck;
@@ -334,7 +335,7 @@ impl BlockState {
         block: u64,
         threads: usize,
     ) -> Result<(), LaneTrap> {
-        self.begin(program, launch, block);
+        self.begin(program, launch, block)?;
         self.with_env(program, launch, block, threads == 1, |state, env| {
             loop {
                 state.run_chunks(env, threads);
@@ -346,7 +347,8 @@ impl BlockState {
     }
 
     /// Ready for the first interval of a block.
-    fn begin(&mut self, program: &Program, launch: &Launch<'_>, block: u64) {
+    fn begin(&mut self, program: &Program, launch: &Launch<'_>, block: u64) -> Result<(), LaneTrap> {
+        launch.start_block(block)?;
         self.shared.fill(0);
         if let Some(schedule) = launch.schedule() {
             self.choices = schedule.choices(Purpose::Block(block));
@@ -357,6 +359,7 @@ impl BlockState {
         if let Some(check) = &mut self.check {
             check.start_block(block);
         }
+        Ok(())
     }
 
     /// Calls `f` with what the chunks of a block need to run; `alone`: on one thread.
@@ -398,7 +401,13 @@ impl BlockState {
             }
         }
         met?;
-        let Some(at) = at else { return Ok(true) };
+        let Some(at) = at else {
+            let (launch, block) = (env.launch, env.block);
+            let moved = env.program.uses_state;
+            let phase = if moved { self.chunks[0].phase[0].into() } else { launch.phase_of_block(block) };
+            launch.end_block(block, phase);
+            return Ok(true);
+        };
         let op = &env.program.codes[self.chunks[0].func as usize].ops[at as usize];
         self.block_operation(env, op)?;
         Ok(false)

@@ -11,6 +11,7 @@ use super::decode::{DOp, Handler};
 use super::mask::Mask;
 use super::memory::{self, Index, IndexFns, PoolOp};
 use super::ops::*;
+use super::resonance;
 use crate::view::Elem;
 use phalanx_isa::{BarScope, Class, Cmp, Inst, Op, Reduce, Round, Shuffle, Space, TrapKind, Type, Vote};
 use phalanx_simd::tier::Tier;
@@ -110,7 +111,9 @@ unsafe fn misc<const K: u8>(x: &mut Chunk, op: &DOp, env: &Env<'_>, m: &Mask) ->
             k::PHI => body::checked(x, op, env, m, |c, page, byte| {
                 let parts = (u8::try_from(c), u8::try_from(page), u8::try_from(byte));
                 let (Ok(c8), Ok(page), Ok(byte)) = parts else { return Err(TrapKind::BadPhi) };
-                phalanx_atlas::phi_address(c8, page, byte).ok_or(TrapKind::BadPhi)
+                let address = phalanx_atlas::phi_address(c8, page, byte).ok_or(TrapKind::BadPhi)?;
+                let claims = &env.launch.options.claims;
+                claims.check_boundary(address).map_or(Err(TrapKind::Claim), |()| Ok(address))
             }),
             k::CLASS => {
                 let class = env.launch.class_of_block(env.block);
@@ -130,7 +133,7 @@ unsafe fn misc<const K: u8>(x: &mut Chunk, op: &DOp, env: &Env<'_>, m: &Mask) ->
                     let p = &mut x.phase[lane as usize];
                     *p = ((u32::from(*p) + u32::from(delta)) % 768) as u16;
                 }
-                true
+                env.launch.options.claims.phase.is_none() || resonance::check_phases(x, op, env, m)
             }
             k::WINDOW => {
                 let (a, b) = (x.at::<[u32; 32]>(op.a), x.at::<[u32; 32]>(op.b));
@@ -519,6 +522,10 @@ fn select<L: Level, N: Level>(inst: &Inst) -> Handler {
         Op::PhaseGet => Baseline::misc::<{ k::PHASE }>(),
         Op::PhaseAdv => Baseline::misc::<{ k::ADVANCE }>(),
         Op::PhaseIn => Baseline::misc::<{ k::WINDOW }>(),
+        Op::ResAccumF64 => resonance::add_floats,
+        Op::ResAccumI64 => resonance::add_fractions,
+        Op::ResTestF64 => resonance::test_float,
+        Op::ResTestI64 => resonance::test_ratio,
         // Runs once for the block: see mod.rs.
         Op::MatmulT2 => Baseline::nop(),
     }

@@ -4,10 +4,12 @@ use super::observe::{Access, How, Observer};
 use super::path::Path;
 use super::semantics::eval;
 use crate::launch::Launch;
+use crate::resonance::{Floats, Fraction, FrontLoop, LaunchResonance};
 use crate::trap::{LaneTrap, TrapDetail};
 use crate::view::{View, canonical_bits};
 use phalanx_atlas::{PHASES, Phase, PhaseWindow};
 use phalanx_isa::*;
+use phalanx_simd::tier::Tier;
 use phalanx_verify::{KernelAnalysis, Scope as Lanes, collective};
 use std::sync::atomic::Ordering;
 
@@ -132,6 +134,11 @@ impl Lane {
             lane.fail(ctx, kind, detail);
         }
         lane
+    }
+
+    /// The phase.
+    pub fn phase(&self) -> u32 {
+        self.phase.get().into()
     }
 
     pub fn frame(&self) -> &Frame {
@@ -421,7 +428,13 @@ impl Lane {
             | Op::NbrCount
             | Op::NbrGet
             | Op::UnityTest
-            | Op::PhiAddr => self.alu(ctx, inst)?,
+            | Op::PhiAddr => {
+                let result = self.alu(ctx, inst)?;
+                if inst.op == Op::PhiAddr {
+                    launch.options.claims.check_boundary(result as u32).map_err(broken_claim)?;
+                }
+                self.set(&inst.args[0], result);
+            }
 
             Op::Ld => {
                 let bits = self.access(ctx, &inst.args[1], LOADS, |v, i| v.load(i))?;
@@ -520,7 +533,13 @@ impl Lane {
 
             Op::ClsGet => self.set(&inst.args[0], launch.class_of_block(ctx.block).into()),
             Op::PhaseGet => self.set(&inst.args[0], self.phase.get().into()),
-            Op::PhaseAdv => self.phase = self.phase.advance(self.arg(ctx, inst, 0) as u16),
+            Op::PhaseAdv => {
+                self.phase = self.phase.advance(self.arg(ctx, inst, 0) as u16);
+                launch.options.claims.check_phase(self.phase()).map_err(broken_claim)?;
+            }
+            Op::ResAccumI64 | Op::ResAccumF64 | Op::ResTestI64 | Op::ResTestF64 => {
+                self.resonate(ctx, inst)?
+            }
             Op::PhaseIn => {
                 let begin = (self.arg(ctx, inst, 1) % u64::from(PHASES)) as u16;
                 let span = self.arg(ctx, inst, 2).min(PHASES.into()) as u16;
@@ -551,8 +570,8 @@ impl Lane {
         }
     }
 
-    /// A pure operation: its sources in order, lists taken apart, then its one destination.
-    fn alu(&mut self, ctx: &Context<'_>, inst: &Inst) -> Step<()> {
+    /// The result of a pure operation on its sources in order, lists taken apart.
+    fn alu(&self, ctx: &Context<'_>, inst: &Inst) -> Step<u64> {
         let mut sources = Vec::new();
         for (n, operand) in inst.args.iter().enumerate().skip(1) {
             match operand {
@@ -565,8 +584,49 @@ impl Lane {
         let t = inst.ty.unwrap_or(Type::U32);
         let result = eval(inst.op, t, inst.ty2.unwrap_or(t), inst.modes, &sources);
         // `None` is for operations that are not pure, and those have arms of their own.
-        let bits = result.unwrap_or(Ok(0)).map_err(|kind| (kind, alu_detail(kind, &sources)))?;
-        self.set(&inst.args[0], bits);
+        result.unwrap_or(Ok(0)).map_err(|kind| (kind, alu_detail(kind, &sources)))
+    }
+
+    /// The class that an operation of the resonance names, and the resonance.
+    fn resonance<'c>(&self, ctx: &Context<'c>, inst: &Inst, arg: usize) -> Step<(u8, LaunchResonance<'c>)> {
+        let class = self.arg(ctx, inst, arg);
+        let known = u8::try_from(class).ok().filter(|c| *c < phalanx_atlas::CLASSES);
+        // A launch of a kernel that uses the resonance has one: `Bound::run_locked`.
+        match (known, ctx.launch.resonance) {
+            (Some(c), Some(r)) => Ok((c, r)),
+            _ => Err((TrapKind::BadClass, TrapDetail::Value(class))),
+        }
+    }
+
+    /// `res.accum` and `res.test` in both forms.
+    fn resonate(&mut self, ctx: &Context<'_>, inst: &Inst) -> Step<()> {
+        let adds = matches!(inst.op, Op::ResAccumI64 | Op::ResAccumF64);
+        let first = usize::from(!adds);
+        let (class, resonance) = self.resonance(ctx, inst, first)?;
+        let own = ctx.launch.class_of_block(ctx.block) as u8;
+        if adds {
+            ctx.launch.options.claims.check_target(own, class).map_err(broken_claim)?;
+        }
+        let value = self.arg(ctx, inst, first + 1);
+        let entry = &resonance.before.0[usize::from(class)];
+        match inst.op {
+            Op::ResAccumF64 => {
+                let plain = FrontLoop::at(Tier::Scalar);
+                resonance.accumulator.floats(Floats::Each(&[(class, f64::from_bits(value))]), plain);
+            }
+            Op::ResTestF64 => {
+                self.set(&inst.args[0], (entry.float.abs() <= f64::from_bits(value)).into());
+            }
+            _ => {
+                let (a, b) = (value as i64, self.arg(ctx, inst, first + 2) as i64);
+                let within = entry.ratio.within(a, b).ok_or(plain(TrapKind::DivByZero))?;
+                if adds {
+                    resonance.accumulator.fractions(&[Fraction { class, a, b }]);
+                } else {
+                    self.set(&inst.args[0], within.into());
+                }
+            }
+        }
         Ok(())
     }
 
@@ -604,6 +664,10 @@ fn updates(order: Order) -> How {
     let acquires = matches!(order, Order::Acquire | Order::AcqRel);
     let releases = matches!(order, Order::Release | Order::AcqRel);
     How { reads: true, writes: true, atomic: true, acquires, releases }
+}
+
+fn broken_claim(text: String) -> (TrapKind, TrapDetail) {
+    (TrapKind::Claim, TrapDetail::Text(text))
 }
 
 fn pool_trap(kind: TrapKind, handle: u64, i: u64) -> (TrapKind, TrapDetail) {

@@ -64,6 +64,7 @@ impl Prepared for Ready {
 }
 
 fn run_block(launch: &Launch<'_>, block: u64, observer: Option<&dyn Observer>) -> Result<(), LaneTrap> {
+    launch.start_block(block)?;
     let kernel = launch.kernel();
     let words = |a: usize| {
         let bytes = launch.shared_elements(a) * kernel.shared[a].elem.bytes() as u64;
@@ -96,7 +97,10 @@ fn run_block(launch: &Launch<'_>, block: u64, observer: Option<&dyn Observer>) -
         {
             return Err(trap.clone());
         }
-        let Some(waiting) = lanes.iter().position(|l| l.state != State::Ended) else { return Ok(()) };
+        let Some(waiting) = lanes.iter().position(|l| l.state != State::Ended) else {
+            launch.end_block(block, lanes[0].phase());
+            return Ok(());
+        };
         let lane = &lanes[waiting];
         let absent = match collective(lane.inst(&ctx)) {
             Some(Scope::Subgroup) => {

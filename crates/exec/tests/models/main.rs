@@ -15,10 +15,13 @@
 
 mod primitive;
 
+#[path = "../../src/resonance/accumulator/growing.rs"]
+mod growing;
 #[path = "../../src/guards.rs"]
 mod guards;
 
 mod locking;
+mod resonance;
 mod running;
 mod workers;
 

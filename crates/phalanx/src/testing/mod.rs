@@ -17,6 +17,9 @@
 //! //=   expect trap out_of_bounds
 //! //=   expect clean                      the checkers of memory and barriers find nothing
 //! //=   expect race tmp[1..=63,70] read-write at 9 12        they find this, and what other such lines say, and no more
+//! //=   resonance 4 = 1/2                 class 4 before the launch; a decimal number is the f64 form. Else all is zero
+//! //=   expect resonance 4 = 3/4          afterwards, exactly
+//! //=   claim neutral                     see [`crate::LaunchClaims::with`]
 //! ```
 //!
 //! Paths are relative to the program file. `random` is [`crate::data::random`]. A test needs at least one `expect`.
@@ -59,6 +62,7 @@ mod run;
 pub use parse::{ParseError, parse};
 pub use run::{Failure, bind, run};
 
+use crate::{LaunchClaims, Ratio};
 use phalanx_isa::{PackFormat, TrapKind, Type};
 
 /// One test of a program file.
@@ -92,6 +96,12 @@ pub struct Case {
     pub trap: Option<TrapKind>,
     /// All that the checkers must find; `None`: they are not asked.
     pub findings: Option<Vec<Finding>>,
+    /// Resonance before the launch, where it is not zero.
+    pub resonance: Vec<ClassSum>,
+    /// Resonance after it.
+    pub expects_resonance: Vec<ClassSum>,
+    /// What is claimed of the launch.
+    pub claims: LaunchClaims,
 }
 
 /// What the checkers must find.
@@ -133,6 +143,26 @@ pub enum Conflict {
     WriteWrite,
     /// An atomic operation and a plain access.
     AtomicPlain,
+}
+
+/// The resonance of a class in one form.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ClassSum {
+    /// Line, from 1.
+    pub line: u32,
+    /// Class.
+    pub class: u8,
+    /// How much.
+    pub sum: Sum,
+}
+
+/// One of the two forms.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Sum {
+    /// The rational form.
+    Ratio(Ratio),
+    /// The f64 form.
+    Float(f64),
 }
 
 /// A parameter, or one buffer of an array of buffers.

@@ -1,7 +1,7 @@
 //! From comment lines to cases.
 
-use super::{Case, Expected, Given, Source, Target, Value, findings};
-use crate::data;
+use super::{Case, ClassSum, Expected, Given, Source, Sum, Target, Value, findings};
+use crate::{LaunchClaims, Ratio, data};
 use phalanx_isa::{PackFormat, TrapKind, Type};
 
 /// A line of a test that is written wrongly.
@@ -56,7 +56,9 @@ pub fn parse(text: &str) -> Result<Vec<Case>, Vec<ParseError>> {
         };
         errors.extend(result.err().map(|message| ParseError { line: number, message }));
     }
-    let asked = |c: &Case| !c.expects.is_empty() || c.trap.is_some() || c.findings.is_some();
+    let asked = |c: &Case| {
+        !c.expects.is_empty() || !c.expects_resonance.is_empty() || c.trap.is_some() || c.findings.is_some()
+    };
     for case in cases.iter().filter(|c| !asked(c)) {
         // A line of it that is wrong may have been the `expect`.
         if errors.is_empty() {
@@ -88,6 +90,9 @@ fn begin(line: u32, words: &[&str]) -> Result<Case, String> {
         expects: Vec::new(),
         trap: None,
         findings: None,
+        resonance: Vec::new(),
+        expects_resonance: Vec::new(),
+        claims: LaunchClaims::default(),
     })
 }
 
@@ -124,6 +129,11 @@ fn add(case: &mut Case, line: u32, words: &[&str]) -> Result<(), String> {
             }
             case.expects.push(Expected { line, target, source: parse_source(source)?, within });
         }
+        ["expect", "resonance", class, "=", sum] => {
+            case.expects_resonance.push(parse_class_sum(line, class, sum)?);
+        }
+        ["resonance", class, "=", sum] => case.resonance.push(parse_class_sum(line, class, sum)?),
+        ["claim", claim] => case.claims = case.claims.with(claim)?,
         ["expect", finding @ ..] => {
             let parsed = findings::parse_finding(line, finding);
             let unknown = || format!("`expect {}` is not understood", finding.join(" "));
@@ -143,12 +153,21 @@ fn add(case: &mut Case, line: u32, words: &[&str]) -> Result<(), String> {
         _ => {
             return Err(format!(
                 "`{}` is not understood: write `NAME = VALUE`, `expect ...`, `grid`, `block`, `shared`, `fuel`, `class`, \
-                 `phase` or `deterministic`",
+                 `phase`, `resonance`, `claim` or `deterministic`",
                 words.join(" ")
             ));
         }
     }
     Ok(())
+}
+
+fn parse_class_sum(line: u32, class: &str, sum: &str) -> Result<ClassSum, String> {
+    let class = number::<u8>(class).ok().filter(|c| *c < 96).ok_or("classes are 0 to 95")?;
+    let sum = match sum.split_once('/') {
+        Some((n, d)) => Sum::Ratio(Ratio::new(number(n)?, number(d)?).ok_or("a denominator must not be 0")?),
+        None => Sum::Float(number(sum)?),
+    };
+    Ok(ClassSum { line, class, sum })
 }
 
 pub(super) fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {

@@ -1,8 +1,11 @@
 //! Running a case.
 
-use super::{Case, Expected, Given, Source, Target, Value, findings};
+use super::{Case, ClassSum, Expected, Given, Source, Sum, Target, Value, findings};
 use crate::args::IntoArg;
-use crate::{ArgValue, BoundLaunch, Checks, Cpu, Kernel, LaunchError, LaunchShape, Program, RawView, data};
+use crate::{
+    ArgValue, BoundLaunch, Checks, Cpu, Entry, Kernel, LaunchError, LaunchShape, Program, RawView, Resonance,
+    Snapshot, data,
+};
 use phalanx_isa::{PackFormat, ParamKind, TrapKind, Type};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -44,6 +47,10 @@ pub fn run(cpu: &Cpu, program: &Program, case: &Case, base: &Path) -> Result<(),
     for expected in &case.expects {
         bindings.compare(expected).map_err(|m| fail(expected.line, m))?;
     }
+    let after = bindings.resonance.snapshot();
+    for expected in &case.expects_resonance {
+        compare_sum(&after, expected).map_err(|m| fail(expected.line, m))?;
+    }
     Ok(())
 }
 
@@ -67,13 +74,27 @@ fn prepare(
         None => program.only_kernel(),
     };
     let kernel = kernel.map_err(|e| fail(case.line, e.to_string()))?;
-    let mut bindings =
-        Bindings { cpu: cpu.clone(), kernel: kernel.clone(), base: base.into(), values: HashMap::new() };
+    let mut before = Snapshot::default();
+    for ClassSum { class, sum, .. } in &case.resonance {
+        let entry = &mut before.0[usize::from(*class)];
+        match sum {
+            Sum::Ratio(r) => entry.ratio = *r,
+            Sum::Float(x) => entry.float = *x,
+        }
+    }
+    let mut bindings = Bindings {
+        cpu: cpu.clone(),
+        kernel: kernel.clone(),
+        base: base.into(),
+        values: HashMap::new(),
+        resonance: Resonance::from_snapshot(&before),
+    };
     for given in &case.args {
         bindings.add(given).map_err(|m| fail(given.line, m))?;
     }
     let shape = LaunchShape { grid: case.grid, block: case.block, shared_len: case.shared_len };
-    let mut launch = kernel.launch_shape(shape).phase(case.phase);
+    let mut launch =
+        kernel.launch_shape(shape).phase(case.phase).resonance(&bindings.resonance).claims(case.claims);
     launch = case.fuel.into_iter().fold(launch, |l, n| l.fuel(n));
     launch = case.class.into_iter().fold(launch, |l, n| l.class(n));
     if case.deterministic {
@@ -83,6 +104,17 @@ fn prepare(
         launch = launch.arg(&name, value);
     }
     Ok((launch.bind().map_err(|e| fail(case.line, e.to_string()))?, bindings))
+}
+
+fn compare_sum(after: &Snapshot, expected: &ClassSum) -> Result<(), String> {
+    let class = expected.class;
+    let got = after.0[usize::from(class)];
+    let (same, text, want) = match expected.sum {
+        Sum::Ratio(r) => (got.ratio == r, got.ratio.to_string(), r.to_string()),
+        // As an entry, for what counts as equal.
+        Sum::Float(x) => (got == (Entry { float: x, ..got }), format!("{:?}", got.float), format!("{x:?}")),
+    };
+    if same { Ok(()) } else { Err(format!("the resonance of class {class} is {text}, expected {want}")) }
 }
 
 /// Whether the launch ended as expected.
@@ -105,6 +137,7 @@ struct Bindings {
     kernel: Kernel,
     base: PathBuf,
     values: HashMap<String, Bound>,
+    resonance: Resonance,
 }
 
 enum Bound {

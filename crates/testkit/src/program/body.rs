@@ -454,7 +454,18 @@ impl Body {
     fn state(&mut self, m: &mut Maker<'_>) {
         let g = self.guard(m);
         let d = self.reg(m, Type::U32);
-        match m.rng.below(7) {
+        match m.rng.below(9) {
+            7 => self.resonate(m, g),
+            8 => {
+                let (p, c) = (self.reg(m, Type::Pred), self.class(m));
+                if m.rng.one_in(2) {
+                    let eps = self.source(m, Type::F64);
+                    self.f.guarded(g, "res.test.f64", &[&p, &c, &eps]);
+                } else {
+                    let (a, b) = (m.rng.below(500) as u64, m.rng.between(1, 9).into());
+                    self.f.guarded(g, "res.test.i64", &[&p, &c, &Operand::Imm(a), &Operand::Imm(b)]);
+                }
+            }
             0 => {
                 let delta = m.rng.below(2000) as u64;
                 self.f.guarded(g, "phase.adv", &[&Operand::Imm(delta)]);
@@ -473,6 +484,36 @@ impl Body {
             }
             _ => self.f.guarded(g, "nop", &[]),
         }
+    }
+
+    /// A class in range: a number, the lane's, or one that varies.
+    fn class(&mut self, m: &mut Maker<'_>) -> Operand {
+        if m.rng.one_in(3) {
+            let past = usize::from(m.may_trap(20));
+            return Operand::Imm(m.rng.below(96 + past) as u64);
+        }
+        let (s, v) = (self.scratch(Type::U32), self.source(m, Type::U32));
+        if m.rng.one_in(3) {
+            self.f.op("cls.get", &[&s]);
+        } else {
+            self.f.op("rem.u32", &[&s, &v, &Operand::Imm(96)]);
+        }
+        s
+    }
+
+    /// An addition to the resonance: any f64; a fraction whose sums fit.
+    fn resonate(&mut self, m: &mut Maker<'_>, g: Option<Guard>) {
+        let c = self.class(m);
+        if m.rng.one_in(2) {
+            let a = self.source(m, Type::F64);
+            return self.f.guarded(g, "res.accum.f64", &[&c, &a]);
+        }
+        let (a, v) = (self.scratch(Type::I64), self.source(m, Type::I64));
+        self.f.op("rem.i64", &[&a, &v, &Operand::Imm(10_000)]);
+        let least = u32::from(!m.may_trap(20));
+        let b = i64::from(m.rng.between(least, 16));
+        let b = if m.rng.one_in(3) { -b } else { b };
+        self.f.guarded(g, "res.accum.i64", &[&c, &a, &Operand::Imm(b as u64)]);
     }
 
     fn pool(&mut self, m: &mut Maker<'_>) {

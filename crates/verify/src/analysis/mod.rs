@@ -98,6 +98,8 @@ pub struct KernelAnalysis {
     pub native: bool,
     /// The launch's pool is used.
     pub pool: bool,
+    /// The resonance is added to or tested.
+    pub resonance: bool,
     block: Option<[u32; 3]>,
 }
 
@@ -215,6 +217,7 @@ pub(crate) fn analyse(kernel: &Kernel) -> KernelAnalysis {
         may_wait,
         native: info(|i| i.kind == phalanx_isa::Kind::Native),
         pool: info(|i| i.has(phalanx_isa::Effect::Pool)),
+        resonance: info(|i| i.has(phalanx_isa::Effect::Resonance)),
         funcs,
     }
 }

@@ -342,6 +342,8 @@ impl Solver<'_> {
                 }
                 Kind::Native => false,
                 // The class is set for the launch or follows from the block; the phase is a state of the lane.
+                // The resonance before the launch does not change while it runs.
+                Kind::Atlas if info.has(Effect::Resonance) => !reads_vary(),
                 Kind::Atlas => inst.op == Op::ClsGet,
                 _ if info.has(Effect::MemAtomic) || info.has(Effect::Pool) => false,
                 _ => !reads_vary(),
