@@ -31,7 +31,8 @@ const PACKAGES: &[Package] = &[
     shipped("phalanx-npy", &[]),
     shipped("phalanx-kernels", &["phalanx-simd"]),
     shipped("phalanx-formats", &["phalanx-kernels", "phalanx-simd"]),
-    shipped("phalanx-weights", &["phalanx-formats", "phalanx-simd"]),
+    shipped("phalanx-weights", &["phalanx-formats", "phalanx-kernels", "phalanx-simd"]),
+    shipped("phalanx-tokens", &["phalanx-weights"]),
     shipped("phalanx-asm", &["phalanx-isa"]),
     shipped("phalanx-verify", &["phalanx-isa"]),
     shipped(

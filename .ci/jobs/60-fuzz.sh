@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
-# The generators against the oracles for a while. --full: a million random bodies, damaged modules and damaged texts each, and
+# The generators against the oracles for a while. --full: a million random bodies, damaged modules, texts and model files each, and
 # 50 000 random programs, whose comparison takes longest.
 source "$(dirname "$0")/../lib.sh"
 fuzz() { run cargo run --release --locked -p phalanx-testkit --bin fuzz -- "$@"; }
 if ((full)); then
-    note="a million bodies, modules and texts, 50 000 programs"
+    note="a million bodies, modules, texts and models, 50 000 programs"
     run cargo build --release --locked -p phalanx-testkit --bin fuzz
     pids=()
-    for kind in bodies modules texts; do
+    for kind in bodies modules texts models; do
         fuzz --cases 1000000 --only "$kind" >"target/fuzz-$kind.log" 2>&1 &
         pids+=($!)
     done
     failed=0
     fuzz --cases 50000 --only programs || failed=1
     for pid in "${pids[@]}"; do wait "$pid" || failed=1; done
-    for kind in bodies modules texts; do tr '\r' '\n' <"target/fuzz-$kind.log" | tail -n 3; done
+    for kind in bodies modules texts models; do tr '\r' '\n' <"target/fuzz-$kind.log" | tail -n 3; done
     exit "$failed"
 fi
 fuzz --cases 2000

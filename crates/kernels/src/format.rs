@@ -153,6 +153,23 @@ impl PackedFormat {
         })
     }
 
+    /// A row's bytes of the steps of `values`, whole steps in the layout's range: four bytes at each multiple of a step's size.
+    /// As [`PackedFormat::encode`] for each step, with four columns to a word.
+    pub(crate) fn encode_row(self, values: &[i8], stripe: &mut [u8]) {
+        match self {
+            PackedFormat::T2 | PackedFormat::T2Blocks => {
+                words(values, stripe, 1, |w: [u32; 4]| w[0] | w[1] << 2 | w[2] << 4 | w[3] << 6)
+            }
+            PackedFormat::Q4_0 => words(values, stripe, 8, |w: [u32; 2]| w[0] | w[1] << 4),
+            PackedFormat::I8 | PackedFormat::Q8_0 => words(values, stripe, -128, |[w]: [u32; 1]| w),
+            _ => {
+                for (part, step) in values.chunks_exact(self.step_cols()).zip(stripe.chunks_mut(STEP)) {
+                    step[..4].copy_from_slice(&self.encode(part));
+                }
+            }
+        }
+    }
+
     /// The value in plane `p` of an integer layout's byte.
     pub(crate) fn decode(self, byte: u8, p: usize) -> i8 {
         let value = match self {
@@ -174,6 +191,17 @@ impl PackedFormat {
             PackedFormat::Q4_0 => (-8, 7),
             _ => (-128, 127),
         }
+    }
+}
+
+/// Makes each step's word of `P` words of four columns, `zero` added to each value.
+fn words<const P: usize>(values: &[i8], stripe: &mut [u8], zero: i8, join: impl Fn([u32; P]) -> u32) {
+    for (part, step) in values.chunks_exact(4 * P).zip(stripe.chunks_mut(STEP)) {
+        let word = |p: usize| {
+            let four = [0, 1, 2, 3].map(|j| part[4 * p + j].wrapping_add(zero) as u8);
+            u32::from_le_bytes(four)
+        };
+        step[..4].copy_from_slice(&join(std::array::from_fn(word)).to_le_bytes());
     }
 }
 
@@ -201,6 +229,9 @@ mod tests {
                         let back: Vec<i8> =
                             (0..values.len()).map(|c| format.decode(bytes[c % 4], c / 4)).collect();
                         assert_eq!(back, values, "{format}");
+                        let mut row = [0; 4];
+                        format.encode_row(&values, &mut row);
+                        assert_eq!(row, bytes, "{format}");
                     }
                 }
             }

@@ -2,6 +2,7 @@
 
 use crate::arena::Arena;
 use crate::format::{PackedFormat, STRIPE};
+use bytemuck::Pod;
 use phalanx_simd::half::{bf16_to_f32, f16_to_f32};
 
 /// Columns at most of a ternary matrix ([`PackedFormat::max_k`]).
@@ -188,7 +189,7 @@ impl PackedWeights {
         mut fill: impl FnMut(usize, &mut [f32]),
     ) -> Result<PackedWeights, PackError> {
         let mut packed = PackedWeights::empty(PackedFormat::F32, n, k, Scales::None)?;
-        packed.elements(|row, out: &mut [f32]| fill(row, out), |v, at| at.copy_from_slice(&v.to_ne_bytes()));
+        packed.elements(|row, out: &mut [f32]| fill(row, out));
         Ok(packed)
     }
 
@@ -206,7 +207,7 @@ impl PackedWeights {
             return Err(PackError::Kind { format, what: "16-bit floats" });
         }
         let mut packed = PackedWeights::empty(format, n, k, Scales::None)?;
-        packed.elements(|row, out: &mut [u16]| fill(row, out), |v, at| at.copy_from_slice(&v.to_ne_bytes()));
+        packed.elements(|row, out: &mut [u16]| fill(row, out));
         Ok(packed)
     }
 
@@ -231,13 +232,16 @@ impl PackedWeights {
     fn integers(&mut self, mut fill: impl FnMut(usize, &mut [i8], &mut [u16])) -> Result<(), PackError> {
         let PackedWeights { format, n, k, .. } = *self;
         let (low, high) = format.range();
+        let run = format.block().unwrap_or(usize::MAX);
         let blocks = format.block().map_or(0, |block| k.div_ceil(block));
         let mut values = vec![0i8; format.padded(k)];
         let mut scales = vec![0u16; blocks];
         for row in 0..n.next_multiple_of(STRIPE) {
             if row < n {
                 fill(row, &mut values[..k], &mut scales);
-                if let Some(col) = values.iter().position(|v| !(low..=high).contains(v)) {
+                // All of them at once, without a way out: that is many times faster than to stop at the first.
+                if values.iter().fold(false, |wrong, v| wrong | (*v < low) | (*v > high)) {
+                    let col = values.iter().position(|v| !(low..=high).contains(v)).unwrap_or(0);
                     return Err(PackError::Value { format, row, col, value: values[col] });
                 }
             } else {
@@ -247,36 +251,42 @@ impl PackedWeights {
             let start = row / STRIPE * self.stripe;
             let stripe = &mut self.arena.bytes_mut()[start..][..self.stripe];
             let in_stripe = row % STRIPE;
-            for (step, part) in values.chunks_exact(format.step_cols()).enumerate() {
-                let at = format.step_at(step * format.step_cols()) + 4 * in_stripe;
-                stripe[at..at + 4].copy_from_slice(&format.encode(part));
+            for (block, part) in values.chunks(run.min(values.len().max(1))).enumerate() {
+                let first = format.step_at(block.saturating_mul(run)) + 4 * in_stripe;
+                format.encode_row(part, &mut stripe[first..]);
             }
             for (block, scale) in scales.iter().enumerate() {
-                let first = block * format.block().unwrap_or(0);
-                let at = format.scales_at(first).unwrap_or(0) + 2 * in_stripe;
+                let at = format.scales_at(block * run).unwrap_or(0) + 2 * in_stripe;
                 stripe[at..at + 2].copy_from_slice(&scale.to_ne_bytes());
             }
         }
         Ok(())
     }
 
-    /// Fills a float layout row by row; what pads the rows stays 0.
-    fn elements<T: Copy + Default>(
-        &mut self,
-        mut fill: impl FnMut(usize, &mut [T]),
-        put: impl Fn(T, &mut [u8]),
-    ) {
-        let PackedWeights { format, n, k, .. } = *self;
-        let mut values = vec![T::default(); k];
-        let size = size_of::<T>();
-        // Without columns there are no bytes, and nothing to fill.
-        let n = if k == 0 { 0 } else { n };
-        for row in 0..n {
-            fill(row, &mut values);
-            let start = row / STRIPE * self.stripe + row % STRIPE * size;
-            let bytes = &mut self.arena.bytes_mut()[start..];
-            for (col, v) in values.iter().enumerate() {
-                put(*v, &mut bytes[col * format.step_bytes()..][..size]);
+    /// Fills a float layout, 64 rows at a time; what pads the rows stays 0.
+    fn elements<T: Pod>(&mut self, mut fill: impl FnMut(usize, &mut [T])) {
+        /// Columns that are turned together: their places in the stripe and a line of each row fit the first cache.
+        const TURNED: usize = 32;
+        let PackedWeights { n, k, .. } = *self;
+        if k == 0 {
+            return;
+        }
+        let mut rows = vec![T::zeroed(); k * STRIPE.min(n)];
+        for first in (0..n).step_by(STRIPE) {
+            let count = STRIPE.min(n - first);
+            for (i, row) in rows.chunks_exact_mut(k).take(count).enumerate() {
+                fill(first + i, row);
+            }
+            let bytes = &mut self.arena.bytes_mut()[first / STRIPE * self.stripe..][..self.stripe];
+            // A stripe begins at a multiple of 64 bytes, and a step is one element of each row.
+            let out: &mut [T] = bytemuck::cast_slice_mut(bytes);
+            for cols in (0..k).step_by(TURNED) {
+                let end = k.min(cols + TURNED);
+                for (i, row) in rows.chunks_exact(k).take(count).enumerate() {
+                    for (col, v) in (cols..end).zip(&row[cols..end]) {
+                        out[col * STRIPE + i] = *v;
+                    }
+                }
             }
         }
     }

@@ -4,7 +4,7 @@
 //! order-free by construction, [`rows`] holds the test rows of the tables and [`row_cases`] makes kernels of them. All give a
 //! [`Case`]: a module with its bindings and launch. [`oracle`] runs a case on the reference and on the lane executor at every
 //! SIMD level and thread count, and says where they differ. [`mutate`] damages modules and texts, [`fuzz`] sends what comes out
-//! through the whole chain. [`brute`] compares all accesses of a run, for the race checkers to be
+//! through the whole chain, and [`fuzz_model`] does so with model files. [`brute`] compares all accesses of a run, for the race checkers to be
 //! measured against.
 //!
 //! Generators know nothing of results, and the oracle nothing of how a case was made.
@@ -14,6 +14,7 @@ pub mod brute;
 pub mod case;
 pub mod emit;
 pub mod fuzz;
+pub mod fuzz_model;
 pub mod mutate;
 pub mod ops;
 pub mod oracle;

@@ -72,6 +72,14 @@ pub enum WeightsError {
         /// What is wrong.
         error: FormatError,
     },
+    /// A tensor cannot be packed for the products.
+    #[error("tensor `{name}`: {error}")]
+    Pack {
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        error: phalanx_kernels::PackError,
+    },
     /// A Hugging Face folder lacks something or has it in a form that is not converted.
     #[error("{0}")]
     Convert(String),

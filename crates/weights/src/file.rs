@@ -5,7 +5,9 @@ use crate::layout::{self, Evidence};
 use crate::map::Mapped;
 use crate::{Shape, WeightsError};
 use phalanx_formats::{Format, Layout, Matrix};
+use phalanx_kernels::{PackedFormat, PackedWeights};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A GGUF file, mapped.
 #[derive(Debug)]
@@ -116,6 +118,53 @@ impl ModelFile {
     /// A key that names no layout, or tensors that cannot be read.
     pub fn i2s_layout(&self) -> Result<(Layout, Evidence), WeightsError> {
         layout::detect(self).map_err(|e| e.in_file(&self.path))
+    }
+
+    /// Packs a tensor for the products and gives its pages back to the system.
+    ///
+    /// # Errors
+    /// As [`ModelFile::matrix`]; a layout that does not hold such a matrix, codes that the file's format does not have, no memory.
+    pub fn pack(&self, name: &str, layout: Layout, to: PackedFormat) -> Result<PackedWeights, WeightsError> {
+        self.populate(name);
+        let packed = self.matrix(name, layout)?.pack(to);
+        self.release(name);
+        packed.map_err(|error| WeightsError::Pack { name: name.into(), error }.in_file(&self.path))
+    }
+
+    /// Packs several tensors on several threads, the largest first, so that none is left with a large one at the end. Results are
+    /// in the order of `wanted`.
+    ///
+    /// # Errors
+    /// The first of `wanted` that cannot be packed, as [`ModelFile::pack`].
+    pub fn pack_all(
+        &self,
+        wanted: &[(&str, PackedFormat)],
+        layout: Layout,
+        threads: usize,
+    ) -> Result<Vec<PackedWeights>, WeightsError> {
+        let size = |i: &usize| self.gguf.tensor(wanted[*i].0).map_or(0, |t| t.range.len());
+        let mut order: Vec<usize> = (0..wanted.len()).collect();
+        order.sort_by_key(|i| std::cmp::Reverse(size(i)));
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut done = Vec::new();
+            while let Some(i) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let (name, to) = wanted[*i];
+                done.push((*i, self.pack(name, layout, to)));
+            }
+            done
+        };
+        let mut all: Vec<(usize, Result<_, _>)> = std::thread::scope(|s| {
+            let others: Vec<_> = (1..threads.min(wanted.len())).map(|_| s.spawn(work)).collect();
+            let own = work();
+            // A thread that panicked passes its panic on.
+            let join = |t: std::thread::ScopedJoinHandle<'_, _>| {
+                t.join().unwrap_or_else(|p| std::panic::resume_unwind(p))
+            };
+            others.into_iter().flat_map(join).chain(own).collect()
+        });
+        all.sort_by_key(|(i, _)| *i);
+        all.into_iter().map(|(_, packed)| packed).collect()
     }
 
     /// Brings a tensor's pages in at once; nothing where there is no such tensor.

@@ -35,5 +35,5 @@ pub use file::ModelFile;
 pub use gguf::{Array, Gguf, Tensor, TensorData, Value, write};
 pub use kinds::{Kind, kind_of};
 pub use layout::Evidence;
-pub use phalanx_formats::Layout;
+pub use phalanx_formats::{Layout, Matrix};
 pub use shape::{ARCHITECTURES, Activation, Shape};

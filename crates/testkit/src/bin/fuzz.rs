@@ -1,11 +1,12 @@
 //! Fuzzes the whole chain for a while and says how far the inputs came.
 //!
 //! `fuzz --cases N [--seed S] [--only KIND] [--one KIND HEX]`: N random programs on two executors, N random bodies behind a
-//! valid header, N damaged modules and N damaged texts; or one kind of them, or the one input that a report names.
+//! valid header, N damaged modules, N damaged texts and N damaged model files; or one kind of them, or the one input that a report names.
 //! Inputs that go wrong are kept in `corpus/found/`. Exits with 1 where one did, or where too few damaged modules came far.
 
 use phalanx_isa::{MAGIC, Module, encode};
 use phalanx_testkit::fuzz::{Stage, fuzz_one_bytes, fuzz_one_module, fuzz_one_program, fuzz_one_text};
+use phalanx_testkit::fuzz_model::{fuzz_one_model, random_model};
 use phalanx_testkit::program::{Config, random_program};
 use phalanx_testkit::{Rng, mutate};
 use std::io::Write;
@@ -15,6 +16,9 @@ use std::time::Instant;
 
 /// Of all damaged modules, in percent: decoded, validated, ran, trapped.
 const FLOORS: [u64; 4] = [50, 10, 5, 1];
+
+/// Of all damaged model files, in percent: whose header was accepted.
+const MODELS_READ: u64 = 20;
 
 /// What inputs are made from.
 struct Corpus {
@@ -118,13 +122,15 @@ enum Kind {
     Bodies,
     Modules,
     Texts,
+    Models,
 }
 
-const KINDS: [(Kind, &str); 4] = [
+const KINDS: [(Kind, &str); 5] = [
     (Kind::Programs, "programs"),
     (Kind::Bodies, "bodies"),
     (Kind::Modules, "modules"),
     (Kind::Texts, "texts"),
+    (Kind::Models, "models"),
 ];
 
 struct Arguments {
@@ -143,6 +149,7 @@ fn one(kind: Kind, seed: u64, c: &Corpus) -> Result<Stage, (String, Vec<u8>)> {
             Kind::Bodies => random_body(&mut rng),
             Kind::Modules => damaged_module(c, &mut rng),
             Kind::Texts => damaged_text(c, &mut rng).into_bytes(),
+            Kind::Models => random_model(&mut rng),
         }
     };
     let said = |panic: Box<dyn std::any::Any + Send>| {
@@ -158,6 +165,7 @@ fn one(kind: Kind, seed: u64, c: &Corpus) -> Result<Stage, (String, Vec<u8>)> {
             if module.is_some() { fuzz_one_module(&input, seed) } else { Ok(Stage::default()) }
         }
         Kind::Modules => fuzz_one_module(&input, seed),
+        Kind::Models => fuzz_one_model(&input),
         Kind::Texts => {
             let text = String::from_utf8_lossy(&input);
             fuzz_one_text(&text).map(|accepted| Stage { decoded: accepted, ..Stage::default() })
@@ -174,7 +182,12 @@ fn one(kind: Kind, seed: u64, c: &Corpus) -> Result<Stage, (String, Vec<u8>)> {
 fn keep(name: &str, seed: u64, kind: Kind, input: &[u8]) -> std::io::Result<PathBuf> {
     let dir = folder().join("corpus/found");
     std::fs::create_dir_all(&dir)?;
-    let path = dir.join(format!("{name}-{seed:016x}.{}", if kind == Kind::Texts { "phx" } else { "phxb" }));
+    let ending = match kind {
+        Kind::Texts => "phx",
+        Kind::Models => "gguf",
+        _ => "phxb",
+    };
+    let path = dir.join(format!("{name}-{seed:016x}.{ending}"));
     let part = path.with_extension("part");
     std::fs::write(&part, input)?;
     std::fs::rename(part, &path)?;
@@ -183,7 +196,7 @@ fn keep(name: &str, seed: u64, kind: Kind, input: &[u8]) -> std::io::Result<Path
 
 fn named(word: &str) -> Result<Kind, String> {
     let found = KINDS.iter().find(|(_, n)| *n == word).map(|(k, _)| *k);
-    found.ok_or_else(|| format!("`{word}` is none of programs, bodies, modules, texts"))
+    found.ok_or_else(|| format!("`{word}` is none of programs, bodies, modules, texts, models"))
 }
 
 fn arguments() -> Result<Arguments, String> {
@@ -290,6 +303,16 @@ fn main() -> std::process::ExitCode {
         eprintln!();
         let percent = |n: u64| 100 * n / cases.max(1);
         match kind {
+            Kind::Models => {
+                let [read, whole, tokens] = [counts[0], counts[1], counts[2]].map(percent);
+                println!(
+                    "{name}: {cases}, read {read} %, whole models {whole} %, with a tokeniser {tokens} %"
+                );
+                if read < MODELS_READ {
+                    println!("too few were read");
+                    good = false;
+                }
+            }
             Kind::Texts => println!("{name}: {cases}, accepted {} %", percent(counts[0])),
             Kind::Programs => println!("{name}: {cases}, trapped {} %", percent(counts[3])),
             Kind::Bodies => {

@@ -271,6 +271,9 @@ impl Gguf {
         for _ in 0..count {
             let d = c.u64("a dimension")?;
             let fits = usize::try_from(d).ok().and_then(|d| Some((d, elements.checked_mul(d)?)));
+            if d == 0 {
+                return Err(WeightsError::tensor(&name, "a dimension is 0"));
+            }
             let Some((d, product)) = fits.filter(|(_, p)| *p <= isize::MAX as usize / 8) else {
                 return Err(WeightsError::tensor(&name, "its dimensions multiply to more than memory holds"));
             };

@@ -3,6 +3,7 @@
 mod support;
 
 use phalanx_formats::Layout;
+use phalanx_kernels::PackedFormat;
 use phalanx_weights::{Activation, Array, Evidence, Gguf, ModelFile, TensorData, Value, WeightsError, write};
 use std::path::PathBuf;
 use support::{FFN, LAYERS, VOCAB, WIDTH, keys, tensors};
@@ -54,7 +55,7 @@ fn what_is_written_is_read() {
         kind: 24,
         bytes: (0..size).map(|i| i as u8).collect(),
     };
-    let written = [data("one", 3), data("two", 64), data("none", 0), data("three", 65)];
+    let written = [data("one", 3), data("two", 64), data("three", 65)];
     let file = bytes(&everything(), &written);
     let gguf = Gguf::parse(&file).unwrap();
     assert_eq!((gguf.version, gguf.alignment, gguf.data_at % 64), (3, 64, 0));
@@ -132,7 +133,8 @@ fn hostile_headers_are_refused_with_the_reason() {
         (header(1, 0, &[&tensor(&[1], 0, u64::MAX - 31)]), "end after the file"),
         (header(1, 0, &[&tensor(&[1], 0, 1)]), "no multiple of the alignment"),
         (header(1, 0, &[&tensor(&[33], 8, 0)]), "no multiple of Q8_0's blocks"),
-        (header(2, 0, &[&tensor(&[0], 0, 0), &tensor(&[0], 0, 0)]), "occurs twice"),
+        (header(2, 0, &[&tensor(&[1], 0, 0), &tensor(&[1], 0, 0)]), "occurs twice"),
+        (header(1, 0, &[&tensor(&[0, 1 << 50], 0, 0)]), "a dimension is 0"),
     ];
     for (file, reason) in cases {
         let e = Gguf::parse(&file).expect_err(reason).to_string();
@@ -157,6 +159,19 @@ fn a_model_is_read_and_checked() {
         file.release("blk.1.ffn_down.weight");
         let mut codes = vec![0; FFN];
         down.codes(3, &mut codes);
+        let wanted: Vec<String> =
+            shape.tensors().into_iter().map(|t| t.0).filter(|n| !n.contains("norm")).collect();
+        let wanted: Vec<(&str, PackedFormat)> = wanted
+            .iter()
+            .map(|n| (n.as_str(), if n.starts_with("token") { PackedFormat::F16 } else { PackedFormat::T2 }))
+            .collect();
+        let one = file.pack_all(&wanted, Layout::X86, 1).unwrap();
+        assert_eq!(one.len(), wanted.len());
+        assert!(one == file.pack_all(&wanted, Layout::X86, 3).unwrap());
+        assert_eq!(&one.last().unwrap().unpack()[3 * FFN..4 * FFN], codes);
+        let e =
+            file.pack("output_norm.weight", Layout::X86, PackedFormat::T2).expect_err("floats").to_string();
+        assert!(e.contains("`output_norm.weight`: t2 does not hold"), "{e}");
         assert!(codes.iter().all(|c| (-1..=1).contains(c)));
     }
     // Without one tensor, with one of another size, with keys that do not fit.
