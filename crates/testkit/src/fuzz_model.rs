@@ -9,7 +9,7 @@ use phalanx_weights::{ARCHITECTURES, Array, Gguf, Layout, Matrix, Shape, TensorD
 const LOOK: usize = 1 << 16;
 
 fn value(rng: &mut Rng) -> Value {
-    let n = rng.below(5) as usize;
+    let n = rng.below(5);
     match rng.below(9) {
         0 => Value::U8(rng.bits() as u8),
         1 => Value::I16(rng.bits() as i16),
@@ -79,8 +79,8 @@ pub fn random_model(rng: &mut Rng) -> Vec<u8> {
     }
     for _ in 0..rng.below(4) {
         // Mostly in the header, which is the first few kilobytes.
-        let at =
-            rng.below(if rng.one_in(4) { file.len() as u64 } else { 3000.min(file.len() as u64) }) as usize;
+        let end = if rng.one_in(4) { file.len() } else { file.len().min(3000) };
+        let at = rng.below(end);
         match rng.below(5) {
             0 => file[at] ^= 1 << rng.below(8),
             1 => file[at] = *rng.pick(&[0, 1, 9, 0x7f, 0x80, 0xff]),
