@@ -60,7 +60,7 @@ mod parse;
 mod run;
 
 pub use parse::{ParseError, parse};
-pub use run::{Failure, bind, run};
+pub use run::{Failure, bind, run, run_with};
 
 use crate::{LaunchClaims, Ratio};
 use phalanx_isa::{PackFormat, TrapKind, Type};
