@@ -87,11 +87,12 @@ fn differences(truth: &Truth, checked: &Checked) -> Vec<String> {
         .flat_map(|(e, all)| all.iter().map(|p| (class(p.conflict), e.base, e.which, e.index, p.sites)))
         .collect();
     for finding in &report.findings {
-        let FindingKind::Race(kind) = finding.kind;
+        let FindingKind::Race(kind) = finding.kind else { continue };
         let site = |n: usize| finding.sites.get(n).map_or((0, 0), |s| (s.func, s.inst));
         let sites = (site(0).min(site(1)), site(0).max(site(1)));
         for index in &finding.indices {
-            let claimed = (class(conflict(kind)), finding.base, finding.which.into(), *index, sites);
+            let Some(base) = finding.base else { continue };
+            let claimed = (class(conflict(kind)), base, finding.which.into(), *index, sites);
             if !pairs.contains(&claimed) {
                 wrong.push(format!("no such pair: {claimed:?}"));
                 break;

@@ -72,16 +72,14 @@ pub fn report(source: &Source, checked: &Checked, strict: bool, console: Console
 }
 
 fn row(file: &str, checked: &Checked, f: &Finding, allowed: Option<&str>) -> Value {
-    let sites: Vec<Value> = f
-        .sites
-        .iter()
-        .map(|o| {
-            let span = checked.span(o);
-            json!({"file": file, "line": span.line, "column": span.col, "source": checked.source_line(o).trim(),
+    let site = |o: &phalanx::Occurrence| {
+        let span = checked.span(o);
+        json!({"file": file, "line": span.line, "column": span.col, "source": checked.source_line(o).trim(),
                 "block": o.block, "block_index": checked.block(o.block), "lane": o.lane, "interval": o.interval,
                 "writes": o.writes, "atomic": o.atomic})
-        })
-        .collect();
+    };
+    let sites: Vec<Value> = f.sites.iter().map(site).collect();
+    let elsewhere: Vec<Value> = f.elsewhere.iter().map(site).collect();
     let first = sites.first().cloned().unwrap_or_default();
     let mut ranges: Vec<(i128, i128)> = Vec::new();
     for i in &f.indices {
@@ -105,6 +103,9 @@ fn row(file: &str, checked: &Checked, f: &Finding, allowed: Option<&str>) -> Val
         "address": checked.address(f),
         "object": checked.object(f),
         "sites": sites,
+        "elsewhere": elsewhere,
+        "missing": f.missing,
+        "missing_count": f.missing_count,
         "count": f.count,
         "across_blocks": f.across_blocks,
         "elements": f.indices.len(),

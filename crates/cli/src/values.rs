@@ -85,6 +85,8 @@ pub struct Values {
     pub args: Vec<(String, ArgValue)>,
     /// Arrays by name, those of an array of buffers in order.
     arrays: BTreeMap<String, Vec<Bound>>,
+    /// Arrays asked for as `uninit`: name, and which of an array of buffers.
+    pub uninit: Vec<(String, u32)>,
 }
 
 impl Values {
@@ -114,7 +116,11 @@ impl Values {
                 ParamKind::Buffer { elem, .. } => {
                     let Data { elem, shape, bytes } = array_of(value, *elem, None).with_context(context)?;
                     let view = cpu.raw_buffer(elem, &bytes).with_context(context)?;
-                    values.arrays.entry(name.clone()).or_default().push(Bound { shape, view: view.clone() });
+                    let bound = values.arrays.entry(name.clone()).or_default();
+                    bound.push(Bound { shape, view: view.clone() });
+                    if value.starts_with("uninit:") {
+                        values.uninit.push((name.clone(), bound.len() as u32 - 1));
+                    }
                     if !array {
                         values.args.push((name.clone(), ArgValue::Buffer(view)));
                     }

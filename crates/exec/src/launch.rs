@@ -119,6 +119,8 @@ impl CancelToken {
 /// How a launch runs; the default is what most want.
 #[derive(Clone, Debug)]
 pub struct RunOptions {
+    /// Buffers whose elements count as never written, for the checkers: parameter, and which buffer of an array of buffers.
+    pub uninit: Vec<(u16, u32)>,
     /// Instructions that each lane may execute, charged per basic block entered; `None`: no limit.
     pub fuel: Option<u64>,
     /// Threads at most; 0: as many as the workers have.
@@ -146,6 +148,7 @@ pub struct RunOptions {
 impl Default for RunOptions {
     fn default() -> RunOptions {
         RunOptions {
+            uninit: Vec::new(),
             fuel: None,
             threads: 0,
             deterministic: false,

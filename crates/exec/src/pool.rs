@@ -65,6 +65,11 @@ impl LaunchPool {
         Ok(())
     }
 
+    /// Whether a handle is one of an allocation that lives.
+    pub(crate) fn holds(&self, handle: u64) -> bool {
+        self.blocks.contains_key(&handle)
+    }
+
     fn find(&self, handle: u64, elem: Type) -> Result<Arc<PoolBlock>, TrapKind> {
         let block = self.blocks.get(&handle).map(|b| Arc::clone(&b)).ok_or(TrapKind::BadHandle)?;
         if block.elem == elem { Ok(block) } else { Err(TrapKind::BadHandle) }

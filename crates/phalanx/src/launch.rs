@@ -192,6 +192,17 @@ impl Launcher {
         Ok(BoundLaunch { kernel, bound, prepared, options, limit })
     }
 
+    /// For the checkers: the elements of this buffer count as never written (of `which` of an array of buffers, else 0).
+    pub fn uninit(mut self, name: &str, which: u32) -> Launcher {
+        match find_param(self.kernel.data(), name) {
+            Ok(i) => self.options.uninit.push((i as u16, which)),
+            Err(e) => {
+                self.wrong.get_or_insert(e);
+            }
+        }
+        self
+    }
+
     /// Runs the launch with checkers that look at every access, and waits for it. What they find is the result, a trap too.
     ///
     /// # Errors

@@ -62,7 +62,7 @@ pub use phalanx_kernels as kernels;
 pub use phalanx_verify as verify;
 
 pub use phalanx_exec::buffer::BufferError;
-pub use phalanx_exec::check::{Checks, Finding, FindingKind, RaceKind, Report};
+pub use phalanx_exec::check::{Checks, Finding, FindingKind, Occurrence, RaceKind, Racy, Report};
 pub use phalanx_exec::launch::LaunchShape;
 pub use phalanx_exec::resonance::{BoundaryWindow, Change, Entry, LaunchClaims, Ratio, Resonance, Snapshot};
 pub use phalanx_exec::sequence::StepId;

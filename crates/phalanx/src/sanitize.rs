@@ -43,6 +43,9 @@ impl FindingName for FindingKind {
     fn checker(&self) -> &'static str {
         match self {
             FindingKind::Race(_) => "race",
+            FindingKind::LoadOutside | FindingKind::StoreOutside | FindingKind::BadHandle => "bounds",
+            FindingKind::NeverWritten => "init",
+            FindingKind::MissedBarrier => "sync",
         }
     }
     fn name(&self) -> &'static str {
@@ -51,6 +54,11 @@ impl FindingName for FindingKind {
             FindingKind::Race(RaceKind::WriteWrite) => "write-write",
             FindingKind::Race(RaceKind::AtomicPlain) => "atomic-plain",
             FindingKind::Race(RaceKind::EqualValue) => "equal-value",
+            FindingKind::LoadOutside => "load-outside",
+            FindingKind::StoreOutside => "store-outside",
+            FindingKind::BadHandle => "bad-handle",
+            FindingKind::NeverWritten => "never-written",
+            FindingKind::MissedBarrier => "missed-barrier",
         }
     }
     fn is_benign(&self) -> bool {
@@ -119,7 +127,7 @@ fn allowances(text: &str) -> (Vec<Allowance>, Vec<Diagnostic>) {
 }
 
 /// Names of the checkers.
-pub const CHECKERS: &[&str] = &["race"];
+pub const CHECKERS: &[&str] = &["race", "bounds", "init", "sync"];
 
 impl Checked {
     pub(crate) fn new(kernel: Kernel, grid: [u32; 3], report: Report) -> Checked {
@@ -183,15 +191,21 @@ impl Checked {
         [linear % x, linear / x % y, linear / x / y]
     }
 
-    /// The element, as `x[3]`.
+    /// The element, as `x[3]`; of what has no element, in words.
     pub fn address(&self, f: &Finding) -> String {
-        format!("{}[{}]", self.object(f), f.index)
+        match (f.base, f.kind) {
+            (Some(_), _) => format!("{}[{}]", self.object(f), f.index),
+            (None, FindingKind::BadHandle) => format!("handle {}", f.index),
+            (None, FindingKind::MissedBarrier) => String::new(),
+            (None, _) => format!("element {} of pool memory", f.index),
+        }
     }
 
     /// The buffer or array, as `x` or `xs[2]`.
     pub fn object(&self, f: &Finding) -> String {
         let k = self.kernel.data();
-        let (name, many) = match f.base {
+        let Some(base) = f.base else { return String::new() };
+        let (name, many) = match base {
             Base::Param(p) => {
                 let param = k.params.get(p as usize);
                 let many = param
@@ -202,7 +216,11 @@ impl Checked {
             Base::Private(s) => (k.private.get(s as usize).map(|a| &a.name), false),
         };
         let name = name.map_or("?", String::as_str);
-        let which = if many { format!("[{}]", f.which) } else { String::new() };
+        let which = match (many, f.which) {
+            (false, _) => String::new(),
+            (true, u64::MAX) => "[?]".into(),
+            (true, n) => format!("[{n}]"),
+        };
         format!("{name}{which}")
     }
 
@@ -210,7 +228,7 @@ impl Checked {
     pub fn message(&self, f: &Finding) -> String {
         let address = self.address(f);
         let elements = match f.indices.len() {
-            1 => String::new(),
+            0 | 1 => String::new(),
             n => format!(", and {} more", n - 1),
         };
         match f.kind {
@@ -227,7 +245,49 @@ impl Checked {
                 };
                 format!("{what} `{address}`{elements}: nothing orders them")
             }
+            FindingKind::LoadOutside if f.base.is_some() => {
+                format!("load of `{address}`{elements}: outside, it gives 0{}", self.length(f))
+            }
+            FindingKind::StoreOutside if f.base.is_some() => {
+                format!("store to `{address}`{elements}: outside, it is dropped{}", self.length(f))
+            }
+            FindingKind::LoadOutside => format!("load of {address}: outside, it gives 0"),
+            FindingKind::StoreOutside => format!("store to {address}: outside, it is dropped"),
+            FindingKind::BadHandle => {
+                format!(
+                    "{address} is of no pool memory: it was freed, never given out, or is of another type"
+                )
+            }
+            FindingKind::NeverWritten => format!("read of `{address}`{elements}, which was never written"),
+            FindingKind::MissedBarrier => {
+                let lanes: Vec<String> = f.missing.iter().map(u32::to_string).collect();
+                let more = if f.missing_count as usize > lanes.len() { ", ..." } else { "" };
+                let word = if f.missing_count == 1 { "lane" } else { "lanes" };
+                let how =
+                    if f.elsewhere.is_empty() { "ended or went past it" } else { "wait elsewhere or ended" };
+                format!(
+                    "{} {word} miss a barrier that others wait at ({}{more}): they {how}",
+                    f.missing_count,
+                    lanes.join(", ")
+                )
+            }
         }
+    }
+
+    /// How long the object of a finding is, in words; nothing where the launch decides.
+    fn length(&self, f: &Finding) -> String {
+        let k = self.kernel.data();
+        let len = match f.base {
+            Some(Base::Shared(s)) => k.shared.get(s as usize).and_then(|a| a.len),
+            Some(Base::Private(p)) => k.private.get(p as usize).and_then(|a| a.len),
+            _ => None,
+        };
+        len.map_or_else(String::new, |n| format!(" (it has {n} elements)"))
+    }
+
+    fn place(&self, o: &Occurrence, did: &str) -> String {
+        let [x, y, z] = self.block(o.block);
+        format!("{did} lane {} of block ({x}, {y}, {z}), {} barriers passed", o.lane, o.interval)
     }
 
     fn label(&self, o: &Occurrence) -> String {
@@ -237,19 +297,19 @@ impl Checked {
             (true, false) => "read atomically",
             (true, true) => "updated atomically",
         };
-        let [x, y, z] = self.block(o.block);
-        format!("{what} by lane {} of block ({x}, {y}, {z}), {} barriers passed", o.lane, o.interval)
+        self.place(o, &format!("{what} by"))
     }
 
     /// A finding as a diagnostic at its sites.
     pub fn diagnostic(&self, f: &Finding) -> Diagnostic {
+        let race = matches!(f.kind, FindingKind::Race(_));
         let (first, rest) = f.sites.split_first().map_or((None, &[][..]), |(a, b)| (Some(a), b));
         let span = first.map(|o| self.span(o)).unwrap_or_default();
         // Two lanes at one site: one place with two labels.
         let here: Vec<String> = first
             .into_iter()
             .chain(rest.iter().filter(|o| self.span(o) == span))
-            .map(|o| self.label(o))
+            .map(|o| if race { self.label(o) } else { self.place(o, "by") })
             .collect();
         let labels = rest.iter().filter(|o| self.span(o) != span);
         Diagnostic {
@@ -258,13 +318,35 @@ impl Checked {
             message: self.message(f),
             span,
             label: here.join("; "),
-            labels: labels.map(|o| Label { span: self.span(o), text: self.label(o) }).collect(),
+            labels: labels
+                .map(|o| Label { span: self.span(o), text: self.label(o) })
+                .chain(
+                    f.elsewhere
+                        .iter()
+                        .map(|o| Label { span: self.span(o), text: self.place(o, "here waits") }),
+                )
+                .collect(),
             help: Some(self.help(f)),
         }
     }
 
     fn help(&self, f: &Finding) -> String {
-        let FindingKind::Race(kind) = f.kind;
+        let FindingKind::Race(kind) = f.kind else {
+            let (unit, remedy) = match f.kind {
+                FindingKind::BadHandle => ("lane", "keep the handle until its last use, and free it once"),
+                FindingKind::NeverWritten => ("read", "write every element before it is read"),
+                FindingKind::MissedBarrier => ("block", "bring all lanes of the block to the same barrier"),
+                _ => ("access", "guard the access with the length"),
+            };
+            let plural = if f.count == 1 {
+                ""
+            } else if unit == "access" {
+                "es"
+            } else {
+                "s"
+            };
+            return format!("{} {unit}{plural}; {remedy}", f.count);
+        };
         let times = match f.count {
             1 => "once".to_string(),
             n => format!("{n} times"),
@@ -288,6 +370,9 @@ impl Checked {
                 "lanes that decide by racy values take one way in a run; races on the others are not seen"
                     .into(),
             );
+        }
+        if self.report.one_order {
+            notes.push("release and acquire ordered as in this run; other schedules may order less (--explore tries some)".into());
         }
         if self.report.cut {
             notes.push("the log of racy accesses was full: some racy elements are missing".into());

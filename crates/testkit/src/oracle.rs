@@ -141,6 +141,7 @@ pub fn run(case: &Case, program: &Verified, executor: &dyn Executor, how: How) -
     };
     let prepared = executor.prepare(program, 0).map_err(|e| fail(e.to_string()))?;
     let options = RunOptions {
+        uninit: Vec::new(),
         fuel: case.fuel,
         threads: how.threads,
         deterministic: how.order == Order::Deterministic,

@@ -145,6 +145,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     for (name, value) in &values.args {
         launcher = launcher.arg(name, value.clone());
     }
+    for (name, which) in &values.uninit {
+        launcher = launcher.uninit(name, *which);
+    }
     launcher = args.fuel.into_iter().fold(launcher, |l, n| l.fuel(n));
     launcher = args.class.into_iter().fold(launcher, |l, n| l.class(n));
     launcher = args.schedule_seed.into_iter().fold(launcher, |l, n| l.schedule_seed(n));

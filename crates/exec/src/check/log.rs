@@ -194,8 +194,8 @@ impl Log {
                         continue;
                     }
                     if let Some((x, y, equal)) = pair(a, b, i == j) {
-                        self.racy.insert((object, index, Some(interval)));
-                        self.note(object, index, (x.site, x.class, at(x)), (y.site, y.class, at(y)), equal);
+                        let (x, y) = ((x.site, x.class, at(x)), (y.site, y.class, at(y)));
+                        self.race((object, index), x, y, equal);
                     }
                 }
             }
@@ -209,6 +209,19 @@ impl Log {
             }
         }
         entries.clear();
+    }
+
+    /// Two accesses to an element raced.
+    pub(crate) fn race(
+        &mut self,
+        (object, index): (u32, u64),
+        x: (Site, Class, At),
+        y: (Site, Class, At),
+        equal: bool,
+    ) {
+        let interval = (x.2.block == y.2.block).then_some(x.2.interval);
+        self.racy.insert((object, index, interval));
+        self.note(object, index, x, y, equal);
     }
 
     fn note(&mut self, object: u32, index: u64, x: (Site, Class, At), y: (Site, Class, At), equal: bool) {
@@ -247,8 +260,7 @@ impl Log {
                     let Some((x, y)) = pairs.filter(|(x, y)| x.block != y.block).min() else { continue };
                     let stores = a.class == Class::Write && b.class == Class::Write;
                     let equal = stores && !a.mixed && !b.mixed && a.value == b.value;
-                    self.racy.insert((object, index, None));
-                    self.note(object, index, (a.site, a.class, x), (b.site, b.class, y), equal);
+                    self.race((object, index), (a.site, a.class, x), (b.site, b.class, y), equal);
                 }
             }
         }

@@ -10,21 +10,26 @@
 
 mod block;
 mod class;
+mod fault;
 mod log;
+mod order;
 mod report;
 mod shadow;
 
 pub(crate) use block::{BlockCheck, Group};
 pub(crate) use class::Class;
+pub(crate) use order::Ordering as SyncOrder;
 pub use report::{Checks, Finding, FindingKind, Occurrence, Racy, Report, ShadowUse};
 
 use crate::launch::{Bound, Launch, LaunchError, Locks, Prepared, RunOptions, Slot};
 use crate::resonance::Held;
 use crate::trap::LaneTrap;
 use crate::workers::{FloatMode, Workers};
+use fault::{FaultKey, Faults};
 use log::{At, Log};
+use order::HappensBefore;
 use parking_lot::Mutex;
-use phalanx_isa::{Access, Base, ParamKind};
+use phalanx_isa::{Access, Base, Inst, LoadOrder, Op, Order, ParamKind, StoreOrder};
 use shadow::Shadow;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -131,6 +136,13 @@ pub(crate) struct Checker {
     /// What the second pass looks at; `None` in the first.
     pub(crate) suspects: Option<Suspects>,
     pub(crate) log: Mutex<Log>,
+    /// In the second pass of a kernel that orders by release and acquire.
+    pub(crate) order: Option<Mutex<HappensBefore>>,
+    /// The kernel orders by release and acquire.
+    orders: bool,
+    pub(crate) faults: Mutex<Faults>,
+    /// Per object that is a buffer declared as never written: a bit for each element that has been.
+    written: Vec<Option<Box<[AtomicU64]>>>,
     found: Mutex<Suspects>,
     boxes: Mutex<Vec<Box2>>,
     accesses: AtomicU64,
@@ -154,8 +166,21 @@ impl Checker {
                 views.iter().map(|v| (checks.race && v.writable()).then(|| Shadow::new(v, save, alone))),
             );
         }
+        let bits = |object: usize| {
+            let number = |p: u16, w: u32| starts.get(p as usize).map(|s| (*s + w) as usize);
+            let (param, which) =
+                launch.options.uninit.iter().find(|(p, w)| number(*p, *w) == Some(object))?;
+            let len = launch.view(*param, u64::from(*which))?.len();
+            checks.init.then(|| (0..len.div_ceil(64)).map(|_| AtomicU64::new(0)).collect())
+        };
+        let written = (0..shadows.len()).map(bits).collect();
         starts.push(shadows.len() as u32);
+        let orders = launch.kernel().funcs.iter().flat_map(|f| &f.code).any(orders);
         Checker {
+            order: (orders && suspects.is_some()).then(Mutex::default),
+            orders,
+            faults: Mutex::default(),
+            written,
             checks,
             starts,
             shadows,
@@ -197,9 +222,44 @@ impl Checker {
         self.shadows.get(object as usize)?.as_ref()
     }
 
+    /// Notes that an element of a buffer was written.
+    pub(crate) fn wrote(&self, object: u32, index: u64) {
+        if let Some(word) = self.written_word(object, index) {
+            word.fetch_or(1 << (index % 64), Ordering::Relaxed);
+        }
+    }
+
+    /// Whether an element of a buffer has a value: it was written, or had one from the start.
+    pub(crate) fn has_value(&self, object: u32, index: u64) -> bool {
+        self.written_word(object, index).is_none_or(|w| w.load(Ordering::Relaxed) >> (index % 64) & 1 != 0)
+    }
+
+    /// Whether a buffer was declared as never written.
+    #[inline]
+    pub(crate) fn follows(&self, object: u32) -> bool {
+        self.written.get(object as usize).is_some_and(Option::is_some)
+    }
+
+    fn written_word(&self, object: u32, index: u64) -> Option<&AtomicU64> {
+        self.written.get(object as usize)?.as_ref()?.get((index / 64) as usize)
+    }
+
     /// A native operation's access.
     pub(crate) fn native(&self, b: Box2) {
         let object = self.object(Base::Param(b.param), b.which);
+        if self.follows(object) {
+            let all = b.rows().flat_map(|(f, e)| f..e);
+            match b.class.writes() {
+                true => all.for_each(|i| self.wrote(object, i)),
+                false => all.filter(|i| !self.has_value(object, *i)).for_each(|i| {
+                    let at = At { block: b.block, interval: 0, lane: 0 };
+                    let object = fault::object(Base::Param(b.param));
+                    let key =
+                        FaultKey { site: b.site, kind: FindingKind::NeverWritten, object, which: b.which };
+                    self.faults.lock().add(key, at, i.into());
+                }),
+            }
+        }
         if self.checks.race && self.shadow(object).is_some() {
             self.boxes.lock().push(b);
         }
@@ -240,6 +300,43 @@ impl Checker {
             }
         }
     }
+}
+
+/// How an instruction orders memory, where it is an atomic operation.
+pub(crate) fn sync_order(inst: &Inst) -> SyncOrder {
+    let mode = |i: usize| u16::from(inst.modes[i]);
+    let update = |o: u16| {
+        let order = Order::from_code(o).unwrap_or(Order::AcqRel);
+        SyncOrder {
+            acquire: matches!(order, Order::Acquire | Order::AcqRel),
+            release: matches!(order, Order::Release | Order::AcqRel),
+            writes: true,
+            reads: true,
+        }
+    };
+    match inst.op {
+        Op::Atom | Op::Red => update(mode(2)),
+        Op::Cas => update(mode(1)),
+        Op::Aload => SyncOrder {
+            acquire: LoadOrder::from_code(mode(1)) == Some(LoadOrder::Acquire),
+            reads: true,
+            ..SyncOrder::default()
+        },
+        Op::Astore => SyncOrder {
+            release: StoreOrder::from_code(mode(1)) == Some(StoreOrder::Release),
+            writes: true,
+            ..SyncOrder::default()
+        },
+        Op::St => SyncOrder { writes: true, ..SyncOrder::default() },
+        Op::Ld => SyncOrder { reads: true, ..SyncOrder::default() },
+        _ => SyncOrder::default(),
+    }
+}
+
+/// Whether an instruction releases or acquires.
+fn orders(inst: &Inst) -> bool {
+    let order = sync_order(inst);
+    inst.op == Op::Fence || order.acquire || order.release
 }
 
 impl Bound {

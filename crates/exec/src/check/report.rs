@@ -1,5 +1,6 @@
 //! What the checkers found, as data.
 
+use super::fault::{self, Faults};
 use super::log::{At, Log};
 use super::{Checker, RaceKind, Site};
 use crate::trap::Trap;
@@ -12,25 +13,41 @@ use std::sync::atomic::Ordering;
 pub struct Checks {
     /// Accesses of several lanes to one element that nothing orders.
     pub race: bool,
+    /// Accesses outside their objects, and to pool memory that is not there. A load gives 0, a store is dropped, the run goes on.
+    pub bounds: bool,
+    /// Reads of memory that was never written.
+    pub init: bool,
+    /// Barriers and other collectives that lanes miss. The block ends there, the others go on.
+    pub sync: bool,
 }
 
 impl Checks {
     /// All of them.
-    pub const ALL: Checks = Checks { race: true };
+    pub const ALL: Checks = Checks { race: true, bounds: true, init: true, sync: true };
+    /// None of them.
+    pub const NONE: Checks = Checks { race: false, bounds: false, init: false, sync: false };
     /// The one with this name on the command line.
     pub fn named(name: &str) -> Option<Checks> {
         match name {
-            "race" => Some(Checks { race: true }),
+            "race" => Some(Checks { race: true, ..Checks::NONE }),
+            "bounds" => Some(Checks { bounds: true, ..Checks::NONE }),
+            "init" => Some(Checks { init: true, ..Checks::NONE }),
+            "sync" => Some(Checks { sync: true, ..Checks::NONE }),
             _ => None,
         }
     }
     /// Those of both.
     pub fn or(self, o: Checks) -> Checks {
-        Checks { race: self.race || o.race }
+        Checks {
+            race: self.race || o.race,
+            bounds: self.bounds || o.bounds,
+            init: self.init || o.init,
+            sync: self.sync || o.sync,
+        }
     }
     /// Whether any runs.
     pub fn any(self) -> bool {
-        self.race
+        self != Checks::NONE
     }
 }
 
@@ -39,6 +56,16 @@ impl Checks {
 pub enum FindingKind {
     /// Two lanes access an element and nothing orders them.
     Race(RaceKind),
+    /// A load outside its object, which gave 0.
+    LoadOutside,
+    /// A store or atomic operation outside its object, which was dropped.
+    StoreOutside,
+    /// A handle of pool memory that was freed, never given out, or is of another type.
+    BadHandle,
+    /// A read of what was never written.
+    NeverWritten,
+    /// A barrier or other collective that lanes miss.
+    MissedBarrier,
 }
 
 /// Where a lane did what.
@@ -65,8 +92,8 @@ pub struct Occurrence {
 pub struct Finding {
     /// What.
     pub kind: FindingKind,
-    /// The buffer or array.
-    pub base: Base,
+    /// The buffer or array; `None` for what has none: pool memory and barriers.
+    pub base: Option<Base>,
     /// Which buffer of an array of buffers.
     pub which: u64,
     /// An element, the one at which `sites` were.
@@ -79,6 +106,12 @@ pub struct Finding {
     pub count: u64,
     /// The part of `count` that is between blocks.
     pub across_blocks: u64,
+    /// Of a missed barrier: lanes that did not come, at most eight of them.
+    pub missing: Vec<u32>,
+    /// Of a missed barrier: how many lanes did not come.
+    pub missing_count: u32,
+    /// Of a missed barrier: where other lanes of the block wait instead.
+    pub elsewhere: Vec<Occurrence>,
 }
 
 /// A racy element.
@@ -126,6 +159,8 @@ pub struct Report {
     pub blocks: u64,
     /// Memory of the race checker.
     pub shadow: ShadowUse,
+    /// The kernel orders by release and acquire, of which one order was seen.
+    pub one_order: bool,
     /// The second pass had to drop accesses: racy elements may be missing.
     pub cut: bool,
     /// The launch trapped: what is above holds up to there.
@@ -134,13 +169,16 @@ pub struct Report {
 
 impl Report {
     pub(super) fn new(checks: Checks, checker: &Checker, shadow: ShadowUse) -> Report {
-        Report {
+        let mut report = Report {
             checks,
             accesses: checker.accesses.load(Ordering::Relaxed),
             blocks: checker.blocks.load(Ordering::Relaxed),
             shadow,
+            one_order: checks.race && checker.orders,
             ..Report::default()
-        }
+        };
+        report.faults(&checker.faults.lock());
+        report
     }
 
     /// Takes over what the second pass found.
@@ -168,16 +206,53 @@ impl Report {
             };
             self.findings.push(Finding {
                 kind: FindingKind::Race(key.kind),
-                base,
+                base: Some(base),
                 which,
                 index: e.index.into(),
                 indices: found.indices.iter().map(|i| i128::from(*i)).collect(),
                 sites: vec![at(key.a, e.a, e.classes.0), at(key.b, e.b, e.classes.1)],
                 count: found.in_blocks + found.across,
                 across_blocks: found.across,
+                missing: Vec::new(),
+                missing_count: 0,
+                elsewhere: Vec::new(),
             });
         }
-        self.findings.sort_by_key(|f| f.sites.iter().map(|s| (s.func, s.inst)).collect::<Vec<_>>());
+        self.sort();
         self.cut = log.cut;
+    }
+
+    fn sort(&mut self) {
+        self.findings.sort_by_key(|f| (f.sites.iter().map(|s| (s.func, s.inst)).collect::<Vec<_>>(), f.kind));
+    }
+
+    fn faults(&mut self, faults: &Faults) {
+        for (key, fault) in &faults.0 {
+            let writes = key.kind == FindingKind::StoreOutside;
+            let at = |s: Site, lane: u32| Occurrence {
+                func: s.func,
+                inst: s.inst,
+                block: fault.at.block,
+                interval: fault.at.interval,
+                lane,
+                writes,
+                atomic: false,
+            };
+            let placed = key.kind != FindingKind::MissedBarrier;
+            self.findings.push(Finding {
+                kind: key.kind,
+                base: key.object.map(fault::base),
+                which: key.which,
+                index: fault.index,
+                indices: if placed { fault.indices.clone() } else { BTreeSet::new() },
+                sites: vec![at(key.site, fault.at.lane)],
+                count: fault.count,
+                across_blocks: 0,
+                missing: fault.missing.0.clone(),
+                missing_count: fault.missing.1,
+                elsewhere: fault.elsewhere.iter().map(|(s, lane)| at(*s, *lane)).collect(),
+            });
+        }
+        self.sort();
     }
 }

@@ -3,10 +3,10 @@
 
 use super::chunk::{Chunk, Env, GROUPS, LANES};
 use super::mask::Mask;
-use super::memory::{AtomicOp, IndexFns};
+use super::memory::{AtomicOp, IndexFns, PoolOp};
 use super::parked::parked;
 use super::{checked, tier};
-use crate::check::Class;
+use crate::check::{Class, SyncOrder, sync_order};
 use crate::resonance::FrontLoop;
 use phalanx_isa::{ArgType, Atomic};
 use phalanx_isa::{
@@ -109,6 +109,8 @@ pub(super) struct MemRef {
     pub(super) index: &'static IndexFns,
     /// What it is to the race checker.
     pub(super) class: Class,
+    /// How it orders memory, and whether it reads and writes.
+    pub(super) order: SyncOrder,
     /// In the form with checks: the handler that does the work.
     pub(super) plain: Handler,
 }
@@ -401,6 +403,7 @@ impl Decoder<'_> {
             atomic,
             index: tier::index_fns(self.tier, self.index_type(&m.index)),
             class: Class::Read,
+            order: SyncOrder::default(),
             plain: nothing,
         });
         self.mems.len() as u32 - 1
@@ -623,12 +626,8 @@ impl Decoder<'_> {
             Op::Cvt => op.aux = inst.modes[0].into(),
             _ => {}
         }
-        let memory =
-            matches!(inst.op, Op::Ld | Op::St | Op::Aload | Op::Astore | Op::Atom | Op::Red | Op::Cas);
-        if self.form.checked && memory {
-            let mem = &mut self.mems[op.aux as usize];
-            (mem.class, mem.plain) = (checked::class(inst.op), op.run);
-            op.run = checked::access;
+        if self.form.checked {
+            self.check(inst, &mut op);
         }
         if spread {
             let ty = info.args.iter().find(|a| a.role == Role::W).map_or(Type::U64, |a| type_of(a.ty));
@@ -640,6 +639,26 @@ impl Decoder<'_> {
         } else {
             ops.push(op);
         }
+    }
+
+    /// Puts the checkers before an operation.
+    fn check(&mut self, inst: &Inst, op: &mut DOp) {
+        let run: Handler = match inst.op {
+            Op::Ld | Op::St | Op::Aload | Op::Astore | Op::Atom | Op::Red | Op::Cas => checked::access,
+            Op::PoolAlloc => checked::pool::<{ PoolOp::Alloc as u8 }>,
+            Op::PoolFree => checked::pool::<{ PoolOp::Free as u8 }>,
+            Op::PoolLd => checked::pool::<{ PoolOp::Load as u8 }>,
+            Op::PoolSt => checked::pool::<{ PoolOp::Store as u8 }>,
+            Op::Fence => {
+                op.target = inst.modes[0].into();
+                op.run = checked::fence;
+                return;
+            }
+            _ => return,
+        };
+        let mem = &mut self.mems[op.aux as usize];
+        (mem.class, mem.order, mem.plain) = (checked::class(inst.op), sync_order(inst), op.run);
+        op.run = run;
     }
 
     /// The step behind an operation that left its result in the scratch: one active lane's goes to a uniform destination.

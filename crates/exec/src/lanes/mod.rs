@@ -23,7 +23,7 @@ mod parked;
 mod resonance;
 mod tier;
 
-use crate::check::BlockCheck;
+use crate::check::{self, BlockCheck};
 use crate::launch::{Executor, Launch, LaunchError, Prepared};
 use crate::native::{MatmulT2, Site, matmul_t2};
 use crate::schedule::{Choices, Order, Purpose};
@@ -259,7 +259,7 @@ impl LanesKernel {
                     ready: false,
                     plain,
                     choices: Choices::default(),
-                    check: launch.check.map(|c| Box::new(BlockCheck::new(launch, c.checks.race))),
+                    check: launch.check.map(|c| Box::new(BlockCheck::new(launch, c.checks))),
                 }
             }
         };
@@ -389,9 +389,15 @@ impl BlockState {
 
     /// After an interval: what the block does between it and the next. True: the block has come to its end.
     fn pass(&mut self, env: &Env<'_>) -> Result<bool, LaneTrap> {
-        let met = self.check(env);
+        let mut met = self.check(env);
+        let missed = matches!(&met, Err(t) if t.kind == TrapKind::Sync);
+        // The block is given up, and the launch goes on.
+        let given_up = missed && self.tell_missed(env);
+        if given_up {
+            met = Ok(());
+        }
         let at = match (&met, self.chunks[0].stop) {
-            (Ok(()), Stop::At(at)) => Some(at),
+            (Ok(()), Stop::At(at)) if !given_up => Some(at),
             _ => None,
         };
         if let (Some(check), Some(checker)) = (&mut self.check, env.launch.check) {
@@ -449,11 +455,12 @@ impl BlockState {
         if together || (self.chunks.iter().all(|c| c.stop == Stop::Done && c.stuck.is_empty())) {
             return Ok(());
         }
-        Err(self.missed(env))
+        Err(self.missed(env).0)
     }
 
-    /// The report of a missed collective: at the lowest waiting lane, with the lanes that are not at the same instance.
-    fn missed(&self, env: &Env<'_>) -> LaneTrap {
+    /// The report of a missed collective: at the lowest waiting lane, with the lanes that are not at the same instance; and where
+    /// others wait, with the lowest lane there.
+    fn missed(&self, env: &Env<'_>) -> (LaneTrap, Vec<(check::Site, u32)>) {
         struct Waiting {
             func: u16,
             inst: u32,
@@ -503,24 +510,38 @@ impl BlockState {
             }
         }
         let block = env.block;
-        let lowest = all.into_iter().min_by_key(|w| w.lanes.iter().min().copied());
-        let Some(mut w) = lowest else {
+        all.sort_by_key(|w| w.lanes.iter().min().copied());
+        let mut all = all.into_iter();
+        let Some(mut w) = all.next() else {
             // Not reached: a miss has waiting lanes.
-            return LaneTrap {
-                kind: TrapKind::Sync,
-                func: 0,
-                inst: 0,
-                block,
-                lane: 0,
-                detail: TrapDetail::None,
-            };
+            let kind = TrapKind::Sync;
+            let trap = LaneTrap { kind, func: 0, inst: 0, block, lane: 0, detail: TrapDetail::None };
+            return (trap, Vec::new());
         };
         w.lanes.sort_unstable();
         let scope = w.scope.unwrap_or_else(|| (0..env.launch.lanes()).collect());
         let missing: Vec<u32> = scope.into_iter().filter(|l| !w.lanes.contains(l)).collect();
         let detail =
             TrapDetail::Missing { count: missing.len() as u32, lanes: missing.into_iter().take(8).collect() };
-        LaneTrap { kind: TrapKind::Sync, func: w.func, inst: w.inst, block, lane: w.lanes[0], detail }
+        let trap =
+            LaneTrap { kind: TrapKind::Sync, func: w.func, inst: w.inst, block, lane: w.lanes[0], detail };
+        let place = |w: Waiting| {
+            let lane = w.lanes.iter().min().copied().unwrap_or(0);
+            (check::Site { func: w.func, inst: w.inst }, lane)
+        };
+        (trap, all.map(place).collect())
+    }
+
+    /// Tells the checkers of a missed collective, where they look for those. False: it stays a trap.
+    fn tell_missed(&self, env: &Env<'_>) -> bool {
+        let Some(checker) = env.launch.check.filter(|c| c.checks.sync) else { return false };
+        let (trap, elsewhere) = self.missed(env);
+        let TrapDetail::Missing { lanes, count } = trap.detail else { return false };
+        if let Some(check) = &self.check {
+            let site = check::Site { func: trap.func, inst: trap.inst };
+            check.missed(checker, (site, trap.lane), (lanes, count), elsewhere);
+        }
+        true
     }
 
     /// What the block does when all lanes have arrived.

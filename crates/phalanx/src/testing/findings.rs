@@ -4,7 +4,7 @@ use super::parse::{number, parse_target};
 use super::{Conflict, Finding, FindingKind};
 use crate::Checked;
 use phalanx_exec::check::{self, RaceKind};
-use phalanx_isa::{Array, Base, Kernel, TrapKind};
+use phalanx_isa::{Array, Base, Kernel};
 use std::collections::BTreeSet;
 
 /// More elements than a test names one by one.
@@ -101,55 +101,76 @@ fn kind_of(kind: check::FindingKind) -> FindingKind {
         check::FindingKind::Race(RaceKind::WriteWrite) => FindingKind::Race(Conflict::WriteWrite),
         check::FindingKind::Race(RaceKind::AtomicPlain) => FindingKind::Race(Conflict::AtomicPlain),
         check::FindingKind::Race(RaceKind::EqualValue) => FindingKind::Equal,
+        check::FindingKind::LoadOutside
+        | check::FindingKind::StoreOutside
+        | check::FindingKind::BadHandle => FindingKind::Bounds,
+        check::FindingKind::NeverWritten => FindingKind::Init,
+        check::FindingKind::MissedBarrier => FindingKind::Sync,
     }
+}
+
+/// A finding of the checkers: kind, elements, lines.
+struct Found {
+    kind: FindingKind,
+    elements: BTreeSet<Element>,
+    at: Vec<u32>,
 }
 
 /// Compares a report with everything that a test expects of it. Gives the line at fault, where it is one, and what is wrong.
 pub(super) fn compare(checked: &Checked, expected: &[Finding]) -> Result<(), (Option<u32>, String)> {
     let kernel = checked.kernel().data();
-    let report = &checked.report;
-    let found: Vec<(FindingKind, BTreeSet<Element>, Vec<u32>)> = report
+    let races = |k: FindingKind| matches!(k, FindingKind::Race(_));
+    let found: Vec<Found> = checked
+        .report
         .findings
         .iter()
         .map(|f| {
             let mut at: Vec<u32> = f.sites.iter().map(|s| checked.span(s).line).collect();
             at.sort_unstable();
-            (kind_of(f.kind), f.indices.iter().map(|i| (f.base, f.which.into(), *i)).collect(), at)
+            let of = |base: Base| f.indices.iter().map(move |i| (base, f.which.into(), *i));
+            Found { kind: kind_of(f.kind), elements: f.base.into_iter().flat_map(of).collect(), at }
         })
         .collect();
-    let races = |k: FindingKind| matches!(k, FindingKind::Race(_));
     let racy: BTreeSet<Element> =
-        found.iter().filter(|(k, ..)| races(*k)).flat_map(|(_, e, _)| e.iter().copied()).collect();
-    // By kind, races of all kinds together; of what races, no more is said.
-    let mut left: BTreeSet<(bool, Element)> = racy.iter().map(|e| (true, *e)).collect();
-    for (kind, all, _) in &found {
-        left.extend(all.iter().filter(|e| !races(*kind) && !racy.contains(e)).map(|e| (false, *e)));
+        found.iter().filter(|f| races(f.kind)).flat_map(|f| f.elements.iter().copied()).collect();
+    // Races of all kinds together; of an element that races it may depend on the order what else is found.
+    let mut left: BTreeSet<(FindingKind, Element)> = BTreeSet::new();
+    let any_race = FindingKind::Race(Conflict::ReadWrite);
+    for f in &found {
+        let kind = if races(f.kind) { any_race } else { f.kind };
+        let counts = |e: &&Element| races(kind) || !racy.contains(*e);
+        left.extend(f.elements.iter().filter(counts).map(|e| (kind, *e)));
     }
+    let mut placeless: Vec<(FindingKind, &[u32])> =
+        found.iter().filter(|f| f.elements.is_empty()).map(|f| (f.kind, &f.at[..])).collect();
     for f in expected {
-        let wrong = |message: String| Err((Some(f.line), message));
-        if f.kind == FindingKind::Sync {
-            if report.trap.as_ref().is_none_or(|t| t.lane_trap.kind != TrapKind::Sync) {
-                return wrong("no lane misses a collective operation".into());
+        let wrong = |what: String| {
+            Err((Some(f.line), format!("{what} is not found so; the checkers say:\n{checked}")))
+        };
+        if f.target.is_none() {
+            let there = placeless.iter().any(|(kind, at)| (*kind, *at) == (f.kind, &f.at[..]));
+            placeless.retain(|(kind, at)| (*kind, *at) != (f.kind, &f.at[..]));
+            if !there {
+                return wrong("this".into());
             }
-            continue;
         }
         for e in elements(kernel, f).map_err(|m| (Some(f.line), m))? {
-            let is_it = |(k, all, at): &&(FindingKind, BTreeSet<Element>, Vec<u32>)| {
-                *k == f.kind && all.contains(&e) && *at == f.at
-            };
-            if !found.iter().any(|found| is_it(&found)) {
-                return wrong(format!("element {} is not found so; the checkers say:\n{checked}", e.2));
+            if !found
+                .iter()
+                .any(|found| found.kind == f.kind && found.elements.contains(&e) && found.at == f.at)
+            {
+                return wrong(format!("element {}", e.2));
             }
-            left.remove(&(races(f.kind), e));
+            left.remove(&(if races(f.kind) { any_race } else { f.kind }, e));
         }
     }
-    if left.is_empty() {
-        return Ok(());
+    match left.len() + placeless.len() {
+        0 => Ok(()),
+        n => Err((
+            None,
+            format!("{n} findings or elements with findings are not expected; the checkers say:\n{checked}"),
+        )),
     }
-    Err((
-        None,
-        format!("{} elements with findings are not expected; the checkers say:\n{checked}", left.len()),
-    ))
 }
 
 #[cfg(test)]

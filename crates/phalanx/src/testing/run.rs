@@ -121,6 +121,11 @@ fn prepare(
     if case.deterministic {
         launch = launch.deterministic();
     }
+    for given in &case.args {
+        if matches!(given.value, Value::Buffer(Source::Uninit(..))) {
+            launch = launch.uninit(&given.target.name, given.target.index.unwrap_or(0));
+        }
+    }
     for (name, value) in bindings.complete().map_err(|m| fail(case.line, m))? {
         launch = launch.arg(&name, value);
     }
