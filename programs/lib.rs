@@ -59,6 +59,7 @@ programs! {
     "integrate"
     "kmeans"
     "layer_norm"
+    "linear"
     "mandelbrot"
     "matmul_tiled"
     "matvec"

@@ -47,6 +47,7 @@ checks! {
     matrices::matmul_tiled = "matmul_tiled";
     matrices::matvec = "matvec";
     matrices::rotary = "rotary";
+    matrices::linear = "linear";
     matrices::ternary_matvec = "ternary_matvec";
     matrices::ternary_native = "ternary_native";
     matrices::transpose = "transpose";

@@ -276,6 +276,73 @@ pub fn ternary_native(program: &str) {
     );
 }
 
+pub fn linear(program: &str) {
+    const ROWS: usize = 5;
+    const K: usize = 99;
+    const STEP: f32 = 127.0 / 4.0;
+    // Rows of quarters whose largest is 4: codes and divisors that a person can check.
+    check(
+        program,
+        [70, 1001],
+        |n| {
+            let (w, _, _) = ternary(n, K, ROWS);
+            let mut rng = Rng(43);
+            let mut x: Vec<f32> = (0..ROWS * K).map(|_| rng.below(33) as f32 / 4.0 - 4.0).collect();
+            x.iter_mut().step_by(K).for_each(|v| *v = 4.0);
+            (w, x)
+        },
+        |run, (w, x)| {
+            let n = w.len() / K;
+            let (q, scale) = (run.zeros::<i8>(ROWS * K), run.zeros::<f32>(ROWS));
+            let launch = run.launch("quant_rows").arg("x", run.buffer(x)).arg("q", &q).arg("scale", &scale);
+            launch.arg("k", K as u32).arg("tile_m", 2u32).run().unwrap();
+            let packed = || pack_t2(n, K, w).unwrap();
+            let sizes = |l: phalanx::Launcher| {
+                l.arg("rows", ROWS as u32).arg("k", K as u32).arg("tile_m", 3u32).arg("tile_n", 64u32)
+            };
+            let codes = |name| sizes(run.launch(name)).arg("x", &q).arg("scale", &scale);
+            let bias = run.buffer(&vec![0.5f32; n]);
+            let ys: [Buffer<f32>; 5] = std::array::from_fn(|_| run.zeros::<f32>(ROWS * n));
+            codes("matmul_q").arg("n", n as u32).arg("w", packed()).arg("y", &ys[0]).run().unwrap();
+            let launch = codes("linear_q").arg("n", n as u32).arg("w", packed()).arg("y", &ys[1]);
+            launch.arg("bias", &bias).run().unwrap();
+            let weights: Vec<f32> = w.iter().map(|v| f32::from(*v)).collect();
+            let floats = || phalanx::product::pack(phalanx::isa::PackFormat::F32, n, K, &weights).unwrap();
+            let of_floats =
+                |name| sizes(run.launch(name)).arg("n", n as u32).arg("x", run.buffer(x)).arg("w", floats());
+            of_floats("matmul_f").arg("y", &ys[2]).run().unwrap();
+            of_floats("linear_f").arg("y", &ys[3]).arg("bias", &bias).run().unwrap();
+            let launch = codes("matmul_q2").arg("na", n as u32).arg("nb", n as u32);
+            let launch = launch.arg("wa", packed()).arg("wb", packed());
+            launch.arg("a", run.zeros::<f32>(ROWS * n)).arg("b", &ys[4]).run().unwrap();
+            let three: [Buffer<f32>; 3] = std::array::from_fn(|_| run.zeros::<f32>(ROWS * n));
+            let launch = codes("matmul_q3").arg("na", n as u32).arg("nb", n as u32).arg("nc", n as u32);
+            let launch = launch.arg("wa", packed()).arg("wb", packed()).arg("wc", packed());
+            launch.arg("a", &three[0]).arg("b", &three[1]).arg("c", &three[2]).run().unwrap();
+            let all = ys.iter().chain(&three);
+            [bits(&q), bits(&scale)].into_iter().chain(all.map(bits)).collect()
+        },
+        |(w, x), out| {
+            let code = |v: &f32| (v * STEP).round_ties_even() as i8;
+            let q: Vec<i8> = x.iter().map(code).collect();
+            exact(&out[0], &q);
+            exact(&out[1], &[STEP; ROWS]);
+            let row = |x: &[i8]| w.chunks(K).map(|w| int_dot(w, x) as f32 / STEP).collect::<Vec<f32>>();
+            let y: Vec<f32> = q.chunks(K).flat_map(row).collect();
+            let plus: Vec<f32> = y.iter().map(|v| v + 0.5).collect();
+            for (found, expected) in [(2, &y), (3, &plus), (6, &y), (7, &y), (8, &y), (9, &y)] {
+                exact(&out[found], expected);
+            }
+            // Sums of quarters are exact in any order.
+            let dot = |w: &[i8], x: &[f32]| w.iter().zip(x).map(|(w, x)| f32::from(*w) * x).sum::<f32>();
+            let row = |x: &[f32]| w.chunks(K).map(|w| dot(w, x)).collect::<Vec<f32>>();
+            let y: Vec<f32> = x.chunks(K).flat_map(row).collect();
+            exact(&out[4], &y);
+            exact(&out[5], &y.iter().map(|v| v + 0.5).collect::<Vec<f32>>());
+        },
+    );
+}
+
 /// The elements of a `.npy` file of the digits network.
 fn npy(file: &[u8], dtype: Dtype) -> Vec<u8> {
     let array = phalanx_npy::read(file).unwrap();

@@ -7,8 +7,8 @@
 use crate::names::{escape, ident};
 use crate::number::text_of;
 use phalanx_isa::{
-    Access, ArgType, Array, Base, Expr, ExprOp, Func, Inst, Kernel, Loc, Mem, Module, Operand, PackFormat,
-    ParamKind, Place, PlaceItem, Role, Type, limits,
+    Access, ArgType, Array, Base, Expr, ExprOp, Func, Inst, Kernel, Loc, Mem, Module, Operand, ParamKind,
+    Place, PlaceItem, Role, Type, limits,
 };
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
@@ -190,8 +190,7 @@ impl Writer<'_> {
                 format!("{word} {name}: {elem}[]{count}")
             }
             ParamKind::Packed { format, n, k } => {
-                let word = PackFormat::ALL.iter().find(|(f, _)| f == format).map_or("", |(_, w)| w);
-                format!("in {name}: packed[{word}, {}, {}]", self.expr(n, 0)?, self.expr(k, 0)?)
+                format!("in {name}: packed[{format}, {}, {}]", self.expr(n, 0)?, self.expr(k, 0)?)
             }
         })
     }

@@ -270,14 +270,13 @@ impl<'a> Parser<'a> {
             }
             self.need(T::P(b'['), "`[`")?;
             let (word, tok) = self.used_name("a packed format")?;
-            let Some(&(format, _)) = PackFormat::ALL.iter().find(|(_, w)| *w == word) else {
-                let words: Vec<&str> = PackFormat::ALL.iter().map(|(_, w)| *w).collect();
+            let Some(format) = PackFormat::from_name(&word) else {
                 self.report(
                     codes::UNKNOWN_TYPE,
                     tok.span(),
                     format!("`{}` is no packed format", clip(&word)),
                 )
-                .help(format!("formats are {}", crate::report::alternatives(&words)));
+                .help(format!("formats are {}", crate::report::alternatives(PackFormat::WORDS)));
                 return Err(Failed);
             };
             sizes.push((number, self.at));

@@ -251,17 +251,19 @@ fn numpy_name(ty: Type) -> String {
     format!("{kind}{bits}")
 }
 
-/// Packed weights from an int8 array of n rows by k columns.
+/// Packed weights from an array of n rows by k columns: int8 for the formats of integers, f32 for those of floats.
 fn packed(value: &str, format: PackFormat) -> anyhow::Result<ArgValue> {
-    let Data { shape, bytes, .. } = array_of(value, Type::I8, Some((-1.0, 1.0)))?;
+    let float = phalanx::exec::native::packed_format(format).is_float();
+    let elem = if float { Type::F32 } else { Type::I8 };
+    let Data { shape, bytes, .. } = array_of(value, elem, Some((-1.0, 1.0)))?;
     let [n, k] = shape[..] else {
         bail!("packed weights need two dimensions, rows and columns; the array has {}", shape.len());
     };
-    let weights: Vec<i8> = bytes.into_iter().map(|b| b as i8).collect();
-    let packed = match format {
-        PackFormat::T2 => phalanx::kernels::pack_t2(n, k, &weights)?,
+    let weights: Vec<f32> = match float {
+        true => bytes.as_chunks().0.iter().map(|b| f32::from_ne_bytes(*b)).collect(),
+        false => bytes.into_iter().map(|b| f32::from(b as i8)).collect(),
     };
-    Ok(ArgValue::Packed(Arc::new(packed)))
+    Ok(ArgValue::Packed(Arc::new(phalanx::exec::native::pack(format, n, k, &weights)?)))
 }
 
 #[cfg(test)]
@@ -314,5 +316,9 @@ mod tests {
         };
         assert_eq!((w.n(), w.k()), (4, 16));
         assert!(packed("zeros:i8:16", PackFormat::T2).is_err());
+        assert!(
+            packed("random:f32:2x3:1", PackFormat::Bf16).is_ok()
+                && packed("random:f32:2x3:1", PackFormat::I8).is_err()
+        );
     }
 }

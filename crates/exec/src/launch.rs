@@ -3,9 +3,9 @@
 use crate::buffer::{Allocation, BufferError, BufferView, Storage};
 use crate::check::Checker;
 use crate::checks::{check_aliasing, check_lengths, check_special_widths, evaluate, shape};
+use crate::claims::Claims;
 pub use crate::error::LaunchError;
 use crate::guards;
-use crate::native::Claims;
 use crate::pool::LaunchPool;
 use crate::report::{LaunchReport, Phases, trap_at_end};
 use crate::resonance::{Held, LaunchClaims, LaunchResonance, Resonance};
@@ -581,7 +581,7 @@ impl Bound {
         let held = self.hold_resonance(options)?;
         let launch = self.launch(slots, workers, options, held.as_ref());
         let _float_mode = FloatMode::nearest_with_denormals();
-        let result = prepared.run(&launch).and_then(|()| launch.claims.check());
+        let result = launch.claims.check(prepared.run(&launch));
         let phases = launch.phases.map_or_else(Vec::new, Phases::into_vec);
         let change = match (result, held) {
             (Ok(()), Some(held)) => {

@@ -13,6 +13,7 @@
 pub mod buffer;
 pub mod check;
 mod checks;
+pub mod claims;
 pub mod collective;
 mod error;
 mod guards;

@@ -1,30 +1,61 @@
-//! Native opcodes: the operands an executor resolves, the check of output boxes between blocks, and the call of the body.
+//! Native operations: the operands that an executor resolves, what is checked of them, and the call of the body.
 
 use crate::check;
+use crate::claims::Area;
 use crate::launch::{Launch, Slot};
 use crate::trap::{LaneTrap, TrapDetail};
-use parking_lot::Mutex;
-use phalanx_isa::TrapKind;
+use crate::view::{Elem, View};
+use phalanx_isa::{Activation, Op, PackFormat, Role, TrapKind};
+use phalanx_kernels::{Input, Output, PackError, PackedFormat, PackedWeights, Rows, Scales, Tile};
+use phalanx_simd::half::{f32_to_bf16, f32_to_f16};
+use phalanx_simd::tier::Tier;
 
-/// The resolved operands of `matmul.t2.i8`, all uniform.
-#[derive(Clone, Debug)]
-pub struct MatmulT2 {
-    /// Output: parameter, which buffer of an array, first element.
-    pub y: (u16, u64, u64),
+/// Where an output or input operand begins: parameter, which buffer of an array, first element.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Parameter.
+    pub param: u16,
+    /// Which buffer of an array.
+    pub which: u64,
+    /// First element.
+    pub first: u64,
+}
+
+/// Most outputs and inputs, and most numbers, that a row has.
+pub const PLACES: usize = 4;
+/// As [`PLACES`], for numbers.
+pub const NUMBERS: usize = 5;
+
+/// The operands of a native operation, all uniform, in the order of the row: the places of outputs and inputs, the numbers.
+#[derive(Clone, Copy, Debug)]
+pub struct Call {
+    /// Operation.
+    pub op: Op,
+    /// The function at the end, where the row has one.
+    pub activation: Activation,
+    /// Outputs and inputs.
+    pub places: [Place; PLACES],
     /// Packed weights parameter.
-    pub w: u16,
-    /// Input: as `y`.
-    pub x: (u16, u64, u64),
-    /// Rows of x and y.
-    pub m: u32,
-    /// First weight row.
-    pub n0: u32,
-    /// Number of weight rows: columns of y.
-    pub nn: u32,
-    /// Elements from a row of y to the next.
-    pub ldy: u32,
-    /// Elements from a row of x to the next.
-    pub ldx: u32,
+    pub packed: u16,
+    /// Numbers.
+    pub numbers: [u32; NUMBERS],
+}
+
+/// The positions of a row's operands: outputs and inputs, packed weights, numbers.
+pub fn operands(op: Op) -> (impl Iterator<Item = usize>, Option<usize>, impl Iterator<Item = usize>) {
+    let args = op.info().args;
+    let of = move |wanted: fn(Role) -> bool| (0..args.len()).filter(move |i| wanted(args[*i].role));
+    (
+        of(|r| matches!(r, Role::Out | Role::Input)),
+        of(|r| r == Role::Packed).next(),
+        of(|r| r == Role::Uniform),
+    )
+}
+
+/// The function that an instruction's mode names.
+pub fn activation(op: Op, modes: [u8; 3]) -> Activation {
+    let named = op.info().modes.iter().position(|m| m.name == "Activation");
+    named.and_then(|slot| Activation::from_code(modes[slot].into())).unwrap_or(Activation::None)
 }
 
 /// Where a native operation stands, for traps.
@@ -39,156 +70,376 @@ pub struct Site {
 }
 
 impl Site {
-    fn trap(self, kind: TrapKind, text: String) -> LaneTrap {
+    pub(crate) fn trap(self, kind: TrapKind, text: String) -> LaneTrap {
         let Site { func, inst, block } = self;
         LaneTrap { kind, func, inst, block, lane: 0, detail: TrapDetail::Text(text) }
     }
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Box2 {
-    site: Site,
-    param: u16,
-    which: u64,
-    first: u64,
-    rows: u64,
-    stride: u64,
-    width: u64,
+/// Which body carries the operation out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// The plain one, for comparison.
+    Reference,
+    /// The one for a SIMD level.
+    Tier(Tier),
 }
 
-impl Box2 {
-    fn end(&self) -> u64 {
-        self.first + (self.rows - 1) * self.stride + self.width
-    }
-    /// Whether an element belongs to both.
-    fn overlaps(&self, o: &Box2) -> bool {
-        if (self.param, self.which) != (o.param, o.which) || self.first >= o.end() || o.first >= self.end() {
-            return false;
-        }
-        let row = |b: &Box2, r: u64| (b.first + r * b.stride, b.first + r * b.stride + b.width);
-        // Rows ascend in both: walk them like a merge.
-        let (mut i, mut j) = (0, 0);
-        while i < self.rows && j < o.rows {
-            let (a, b) = (row(self, i), row(o, j));
-            if a.0 < b.1 && b.0 < a.1 {
-                return true;
-            }
-            if a.1 <= b.0 { i += 1 } else { j += 1 }
-        }
-        false
-    }
-}
-
-/// The output boxes that blocks wrote in a launch. Two blocks whose boxes overlap trap: checked at the end of the launch, in
-/// block order, so that the report does not depend on the schedule. (The bodies store through atomics until then, so an
-/// overlap is a wrong program and no undefined behaviour.)
+/// Memory that a worker keeps from one native operation to the next.
 #[derive(Default)]
-pub struct Claims(Mutex<Vec<Box2>>);
+pub struct Workspace {
+    body: phalanx_kernels::Scratch,
+    codes: Vec<i8>,
+    floats: [Vec<f32>; 3],
+    out_floats: Vec<f32>,
+    out_ints: Vec<i32>,
+    out_codes: Vec<i8>,
+}
 
-impl Claims {
-    /// Finds the lowest block whose box overlaps one of a lower block.
-    ///
-    /// # Errors
-    /// A trap `overlap` at that block.
-    pub fn check(&self) -> Result<(), LaneTrap> {
-        let mut boxes = self.0.lock();
-        if boxes.len() < 2 {
-            return Ok(());
-        }
-        // Sweep by first element: only boxes that reach past the next one's start are compared.
-        boxes.sort_by_key(|b| (b.param, b.which, b.first));
-        let mut found: Option<(Site, Site)> = None;
-        for (i, a) in boxes.iter().enumerate() {
-            for b in boxes[i + 1..]
-                .iter()
-                .take_while(|b| (b.param, b.which) == (a.param, a.which) && b.first < a.end())
-            {
-                if a.site.block != b.site.block && a.overlaps(b) {
-                    let pair = if a.site.block < b.site.block { (a.site, b.site) } else { (b.site, a.site) };
-                    if found.is_none_or(|f| (pair.1.block, pair.0.block) < (f.1.block, f.0.block)) {
-                        found = Some(pair);
-                    }
-                }
-            }
-        }
-        match found {
-            None => Ok(()),
-            Some((low, high)) => {
-                Err(high.trap(TrapKind::Overlap, format!("block {} wrote there too", low.block)))
-            }
-        }
+/// How the kernels name a format.
+pub fn packed_format(format: PackFormat) -> PackedFormat {
+    match format {
+        PackFormat::T2 => PackedFormat::T2,
+        PackFormat::T3 => PackedFormat::T3,
+        PackFormat::T2Blocks => PackedFormat::T2Blocks,
+        PackFormat::I8 => PackedFormat::I8,
+        PackFormat::Q80 => PackedFormat::Q8_0,
+        PackFormat::Q40 => PackedFormat::Q4_0,
+        PackFormat::F32 => PackedFormat::F32,
+        PackFormat::F16 => PackedFormat::F16,
+        PackFormat::Bf16 => PackedFormat::Bf16,
     }
 }
 
-/// Runs `matmul.t2.i8` for one block.
+/// Packs `n` rows of `k` weights given as numbers: integers for the layouts of integers (scales are 1), else the nearest floats.
 ///
 /// # Errors
-/// `shape` or `out_of_bounds`, with what does not fit.
-pub fn matmul_t2(launch: &Launch<'_>, op: &MatmulT2, site: Site) -> Result<(), LaneTrap> {
-    let (m, n0, nn) = (u64::from(op.m), u64::from(op.n0), u64::from(op.nn));
-    let (ldy, ldx) = (u64::from(op.ldy), u64::from(op.ldx));
-    let Some(Slot::Packed(w)) = launch.slots.get(op.w as usize) else {
-        return Err(site.trap(TrapKind::Shape, "the weights are not packed".into()));
+/// Another number of weights than `n * k`, or one that the format does not hold; no memory.
+///
+/// ```
+/// let w = phalanx_exec::native::pack(phalanx_isa::PackFormat::Q40, 1, 3, &[7.0, -8.0, 0.0])?;
+/// assert_eq!(w.value(0, 1), -8.0);
+/// # Ok::<(), phalanx_kernels::PackError>(())
+/// ```
+pub fn pack(format: PackFormat, n: usize, k: usize, weights: &[f32]) -> Result<PackedWeights, PackError> {
+    if n.checked_mul(k) != Some(weights.len()) {
+        return Err(PackError::Length { n, k, given: weights.len() });
+    }
+    let format = packed_format(format);
+    if !format.is_float() && weights.iter().any(|v| f32::from(*v as i8) != *v) {
+        return Err(PackError::Kind { format, what: "numbers other than integers of 8 bits" });
+    }
+    let row = |r: usize| &weights[r * k..][..k];
+    let integers = |r: usize, out: &mut [i8]| {
+        for (o, v) in out.iter_mut().zip(row(r)) {
+            *o = *v as i8;
+        }
     };
-    let k = w.k() as u64;
-    if m == 0 || nn == 0 {
-        return Ok(());
+    match format {
+        PackedFormat::F32 => PackedWeights::pack_f32(n, k, |r, out| out.copy_from_slice(row(r))),
+        PackedFormat::F16 | PackedFormat::Bf16 => {
+            let round = if format == PackedFormat::F16 { f32_to_f16 } else { f32_to_bf16 };
+            PackedWeights::pack_half(format, n, k, |r, out| {
+                out.iter_mut().zip(row(r)).for_each(|(o, v)| *o = round(*v));
+            })
+        }
+        _ if format.block().is_some() => PackedWeights::pack_blocks(format, n, k, |r, out, scales| {
+            integers(r, out);
+            scales.fill(f32_to_f16(1.0));
+        }),
+        _ => PackedWeights::pack(format, n, k, Scales::None, integers),
     }
-    if n0 + nn > w.n() as u64 {
-        let text = format!("weight rows {n0}..{} of {}", n0 + nn, w.n());
-        return Err(site.trap(TrapKind::Shape, text));
+}
+
+/// About how long the native operations of a launch take, from the sizes of what is bound: every output element is a sum over
+/// `k`, and every weight is read.
+pub(crate) fn nanoseconds(launch: &Launch<'_>) -> u64 {
+    let uses = &launch.program.analysis(launch.kernel_index).params;
+    let (mut bytes, mut outputs, mut k) = (0u64, 0u64, 1u64);
+    for (slot, used) in launch.slots.iter().zip(uses) {
+        match slot {
+            Slot::Packed(w) => {
+                bytes = bytes.saturating_add(w.bytes().len() as u64);
+                k = k.max(w.k() as u64);
+            }
+            Slot::Views(views) if used.native && used.written => {
+                outputs = views.iter().fold(outputs, |n, v| n.saturating_add(v.len()));
+            }
+            _ => {}
+        }
     }
-    if (ldy < nn || ldx < k) && m > 1 {
-        let text = format!("row strides {ldy} and {ldx} are below the widths {nn} and {k}");
-        return Err(site.trap(TrapKind::Shape, text));
+    (bytes / 16).saturating_add(outputs.saturating_mul(k) / 64)
+}
+
+/// Rows, stride and width of what a call covers at its place `i`, as the row's footprint says; `n` and `k` are the weights'.
+fn extent(call: &Call, i: usize, n: u64, k: u64) -> (u64, u64, u64) {
+    let numbers = call.numbers.map(u64::from);
+    if call.op == Op::QuantRows {
+        let [m, k, ldq, ldx, _] = numbers;
+        return [(m, ldq, k), (1, 0, m), (m, ldx, k)][i];
     }
-    let find = |(param, which, first): (u16, u64, u64), stride: u64, width: u64, name: &str| {
+    let [m, _, nn, ldy, ldx] = numbers;
+    match place(call, i).1 {
+        "y" => (m, ldy, nn),
+        "x" => (m, ldx, k),
+        "scale" => (1, 0, m),
+        _ => (1, 0, n),
+    }
+}
+
+/// The boxes that a call which ended without a trap has read, and then written.
+pub fn areas(launch: &Launch<'_>, call: &Call) -> Vec<(Role, Area)> {
+    let (n, k) = match launch.slots.get(call.packed as usize) {
+        Some(Slot::Packed(w)) => (w.n() as u64, w.k() as u64),
+        _ => (0, 0),
+    };
+    let mut all: Vec<(Role, Area)> = operands(call.op)
+        .0
+        .enumerate()
+        .map(|(i, arg)| {
+            let (Place { param, which, first }, (rows, stride, width)) =
+                (call.places[i], extent(call, i, n, k));
+            (call.op.info().args[arg].role, Area { param, which, first, rows, stride, width })
+        })
+        .collect();
+    if all.iter().any(|(_, a)| a.rows == 0 || a.width == 0) {
+        return Vec::new();
+    }
+    all.sort_by_key(|(role, _)| *role == Role::Out);
+    all
+}
+
+/// What a block's operation covers of an operand's buffer.
+struct Operand<'l, 'a> {
+    view: &'l View<'a>,
+    area: Area,
+}
+
+impl<'l, 'a> Operand<'l, 'a> {
+    /// Finds the view and checks that the box lies in it.
+    fn find(
+        launch: &'l Launch<'a>,
+        site: Site,
+        call: &Call,
+        (i, n, k): (usize, u64, u64),
+    ) -> Result<Operand<'l, 'a>, LaneTrap> {
+        let (Place { param, which, first }, name) = place(call, i);
+        let (rows, stride, width) = extent(call, i, n, k);
+        if rows > 1 && stride < width {
+            let text = format!("`{name}`: rows of {width} elements, {stride} apart, overlap");
+            return Err(site.trap(TrapKind::Shape, text));
+        }
         let view = launch.view(param, which);
         let view =
             view.ok_or_else(|| site.trap(TrapKind::OutOfBounds, format!("buffer {which} of `{name}`")))?;
-        let end = (m - 1).checked_mul(stride).and_then(|e| e.checked_add(width)?.checked_add(first));
-        match end {
-            Some(end) if end <= view.len() => Ok(view),
-            _ => {
-                let text =
-                    format!("`{name}`: {m} rows of {width} at {first}, stride {stride}, of {}", view.len());
-                Err(site.trap(TrapKind::OutOfBounds, text))
+        let end = (rows - 1).checked_mul(stride).and_then(|e| e.checked_add(width)?.checked_add(first));
+        if end.is_none_or(|end| end > view.len()) {
+            let text =
+                format!("`{name}`: {rows} rows of {width} at {first}, stride {stride}, of {}", view.len());
+            return Err(site.trap(TrapKind::OutOfBounds, text));
+        }
+        Ok(Operand { view, area: Area { param, which, first, rows, stride, width } })
+    }
+
+    fn sizes(&self) -> (usize, usize, usize) {
+        (self.area.rows as usize, self.area.width as usize, self.area.stride as usize)
+    }
+
+    /// The rows: where they lie if nobody writes the buffer, else copied to `to`.
+    fn rows<'v, T: Elem>(&self, to: &'v mut Vec<T>) -> Option<Rows<'v, T>>
+    where
+        'a: 'v,
+    {
+        let (rows, width, stride) = self.sizes();
+        if let Some(all) = self.view.read_only::<T>() {
+            return Rows::new(&all[self.area.first as usize..], rows, width, stride).ok();
+        }
+        to.clear();
+        for r in 0..self.area.rows {
+            let from = self.area.first + r * self.area.stride;
+            // In range: checked by `find`.
+            to.extend((from..from + self.area.width).map(|i| T::from_bits(self.view.load(i).unwrap_or(0))));
+        }
+        Rows::new(to, rows, width, width).ok()
+    }
+
+    /// Lets `write` fill the box: in place where no other block and no other instruction touches it, else by way of `memory` and
+    /// atomic stores. A box that another block has claimed is left alone, and the launch will report it.
+    fn fill<T: Elem, R>(
+        &self,
+        launch: &Launch<'_>,
+        (site, body): (Site, Body),
+        memory: &mut Vec<T>,
+        write: impl FnOnce(Tile<'_, T>) -> R,
+    ) -> Option<R> {
+        let area = self.area;
+        let claimed = launch.blocks() == 1 || launch.claims.claim(site, area);
+        let used = launch.program.analysis(launch.kernel_index).params[area.param as usize];
+        let (rows, width, _) = self.sizes();
+        // The reference stores element by element, what others claimed too: race checkers want to see what each block stores.
+        if used.only_native_output() && body != Body::Reference {
+            if !claimed {
+                return None;
+            }
+            // SAFETY: the box was claimed for this block, which is running this very operation: no other block's native
+            // operation gets it. No other instruction of the kernel touches the buffer, and overlapping views under other
+            // parameters were refused.
+            let tile = unsafe { self.view.tile::<T>(area.first, area.rows, area.width, area.stride) };
+            return tile.map(write);
+        }
+        memory.clear();
+        memory.resize(rows * width, T::default());
+        let result = write(Tile::new(memory, rows, width, width).ok()?);
+        for (r, row) in (0..area.rows).zip(memory.chunks_exact(width)) {
+            let from = area.first + r * area.stride;
+            for (i, v) in (from..).zip(row) {
+                // In range: checked by `find`.
+                let _ = self.view.store(i, v.to_bits());
             }
         }
-    };
-    let y = find(op.y, ldy, nn, "y")?;
-    let x = find(op.x, ldx, k, "x")?;
-    let claim = Box2 { site, param: op.y.0, which: op.y.1, first: op.y.2, rows: m, stride: ldy, width: nn };
-    launch.claims.0.lock().push(claim);
-    if let Some(check) = launch.check {
-        let at = check::Site { func: site.func, inst: site.inst };
-        let seen = |(param, which, first), stride, width, class| {
-            check.native(check::Box2 {
-                site: at,
-                block: site.block,
-                class,
-                param,
-                which,
-                first,
-                rows: m,
-                stride,
-                width,
-            });
-        };
-        seen(op.x, ldx, k, check::Class::Read);
-        seen(op.y, ldy, nn, check::Class::Write);
+        Some(result)
     }
-    let mut row = vec![0i8; k as usize];
-    let mut sums = vec![0i32; nn as usize];
-    for r in 0..m {
-        for (i, v) in row.iter_mut().enumerate() {
-            *v = x.load(op.x.2 + r * ldx + i as u64).unwrap_or(0) as i8;
-        }
-        phalanx_kernels::ternary_rows(w, &row, n0 as usize, &mut sums);
-        for (c, sum) in sums.iter().enumerate() {
-            // In range: checked above.
-            let _ = y.store(op.y.2 + r * ldy + c as u64, u64::from(*sum as u32));
-        }
+}
+
+/// Runs a native operation for one block.
+///
+/// # Errors
+/// `shape` or `out_of_bounds`, with what does not fit.
+pub fn run(
+    launch: &Launch<'_>,
+    call: &Call,
+    body: Body,
+    work: &mut Workspace,
+    site: Site,
+) -> Result<(), LaneTrap> {
+    match call.op {
+        Op::QuantRows => quantise(launch, call, body, work, site)?,
+        _ => product(launch, call, body, work, site)?,
+    }
+    let Some(checker) = launch.check else { return Ok(()) };
+    for (role, Area { param, which, first, rows, stride, width }) in areas(launch, call) {
+        let class = if role == Role::Out { check::Class::Write } else { check::Class::Read };
+        let (block, site) = (site.block, check::Site { func: site.func, inst: site.inst });
+        checker.native(check::Box2 { site, block, class, param, which, first, rows, stride, width });
     }
     Ok(())
+}
+
+/// A place of the call with its name in the table.
+fn place(call: &Call, i: usize) -> (Place, &'static str) {
+    let at = operands(call.op).0.nth(i).unwrap_or(0);
+    (call.places[i], call.op.info().args[at].name)
+}
+
+fn quantise(
+    launch: &Launch<'_>,
+    call: &Call,
+    body: Body,
+    work: &mut Workspace,
+    site: Site,
+) -> Result<(), LaneTrap> {
+    let [m, k, ..] = call.numbers;
+    if m == 0 || k == 0 {
+        return Ok(());
+    }
+    let find = |i| Operand::find(launch, site, call, (i, 0, k.into()));
+    let (q, scale, x) = (find(0)?, find(1)?, find(2)?);
+    let Workspace { floats: [xs, ..], out_floats, out_codes, .. } = work;
+    let Some(rows) = x.rows::<f32>(xs) else { return Ok(()) };
+    let tier = if let Body::Tier(tier) = body { tier } else { Tier::Scalar };
+    let mut found = Vec::with_capacity(m as usize);
+    q.fill(launch, (site, body), out_codes, |mut tile: Tile<'_, i8>| {
+        for i in 0..rows.rows() {
+            found.push(phalanx_kernels::quantise(tier, rows.row(i), tile.row_mut(i)).scale);
+        }
+    });
+    if found.is_empty() {
+        return Ok(());
+    }
+    scale.fill(launch, (site, body), out_floats, |mut tile: Tile<'_, f32>| {
+        tile.row_mut(0).copy_from_slice(&found)
+    });
+    Ok(())
+}
+
+fn product(
+    launch: &Launch<'_>,
+    call: &Call,
+    body: Body,
+    work: &mut Workspace,
+    site: Site,
+) -> Result<(), LaneTrap> {
+    let [m, n0, nn, ..] = call.numbers.map(u64::from);
+    let Some(Slot::Packed(w)) = launch.slots.get(call.packed as usize) else {
+        return Err(site.trap(TrapKind::Shape, "the weights are not packed".into()));
+    };
+    let (n, k) = (w.n() as u64, w.k() as u64);
+    if m == 0 || nn == 0 {
+        return Ok(());
+    }
+    if n0 + nn > n {
+        let text = format!("weight rows {n0}..{} of {}", n0 + nn, w.n());
+        return Err(site.trap(TrapKind::Shape, text));
+    }
+    let Workspace { body: scratch, codes, floats: [xs, scales, biases], out_floats, out_ints, .. } = work;
+    let find = |i| Operand::find(launch, site, call, (i, n, k));
+    let (y, x) = (find(0)?, find(1)?);
+    let (scale, bias) = match call.op {
+        Op::MatmulQ => (Some(find(2)?), None),
+        Op::LinearQ => (Some(find(2)?), Some(find(3)?)),
+        Op::LinearF => (None, Some(find(2)?)),
+        _ => (None, None),
+    };
+    let scale = scale.as_ref().and_then(|s| Some(s.rows::<f32>(scales)?.row(0)));
+    let bias = bias.as_ref().and_then(|b| Some(b.rows::<f32>(biases)?.row(0)));
+    let input = match call.op {
+        Op::MatmulF | Op::LinearF => x.rows::<f32>(xs).map(Input::Floats),
+        _ => x.rows::<i8>(codes).map(|rows| Input::Codes { rows, scales: scale }),
+    };
+    let Some(input) = input else { return Ok(()) };
+    let activation = match call.activation {
+        Activation::None => phalanx_kernels::Activation::None,
+        Activation::Relu => phalanx_kernels::Activation::Relu,
+        Activation::Relu2 => phalanx_kernels::Activation::ReluSquared,
+        Activation::Silu => phalanx_kernels::Activation::Silu,
+        Activation::Gelu => phalanx_kernels::Activation::Gelu,
+    };
+    let mut compute = |output: Output<'_>| match body {
+        Body::Reference => phalanx_kernels::reference::matmul(w, n0 as usize, input, output),
+        Body::Tier(tier) => phalanx_kernels::matmul(tier, w, n0 as usize, input, output, scratch),
+    };
+    let result = match call.op {
+        Op::MatmulT2 => y.fill(launch, (site, body), out_ints, |tile| compute(Output::Sums(tile))),
+        _ => y.fill(launch, (site, body), out_floats, |tile| {
+            compute(Output::Floats { tile, bias, activation })
+        }),
+    };
+    match result {
+        Some(Err(e)) => Err(site.trap(TrapKind::Shape, e.to_string())),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_hold_every_row() {
+        let native = phalanx_isa::OPS.iter().filter(|o| o.kind == phalanx_isa::Kind::Native);
+        assert!(native.clone().count() >= 6);
+        for row in native {
+            let (places, _, numbers) = operands(row.op);
+            assert!(places.count() <= PLACES && numbers.count() <= NUMBERS, "{}", row.op);
+        }
+    }
+
+    #[test]
+    fn formats_are_those_of_the_kernels() {
+        let mut all: Vec<PackedFormat> = PackFormat::ALL.iter().map(|f| packed_format(*f)).collect();
+        all.dedup();
+        assert_eq!(all, PackedFormat::ALL);
+        assert!(pack(PackFormat::T2, 1, 2, &[0.5, 1.0]).is_err(), "no integer");
+        assert!(pack(PackFormat::I8, 1, 2, &[0.5]).is_err(), "too few");
+    }
 }

@@ -126,6 +126,31 @@ impl<'a> View<'a> {
         Some(unsafe { std::slice::from_raw_parts(self.ptr.cast::<T>(), self.len as usize) })
     }
 
+    /// `rows` rows of `width` elements, `stride` apart, from element `first`, to be accessed directly. `None` where that is not in
+    /// the view, the view is read only, or `T` has another size than the elements.
+    ///
+    /// # Safety
+    /// While the tile lives nobody else accesses these elements.
+    pub(crate) unsafe fn tile<T: Elem>(
+        &self,
+        first: u64,
+        rows: u64,
+        width: u64,
+        stride: u64,
+    ) -> Option<phalanx_kernels::Tile<'a, T>> {
+        let end = rows.checked_sub(1)?.checked_mul(stride)?.checked_add(width)?.checked_add(first)?;
+        let apart = rows == 1 || stride >= width;
+        if end > self.len || !apart || !self.writable || size_of::<T>() != self.elem.bytes() {
+            return None;
+        }
+        let first = self.ptr.cast::<T>().wrapping_add(first as usize);
+        // SAFETY: all elements are in the view (checked), which is valid and aligned for 'a and writable; all bit patterns are
+        // values of `T`; the caller keeps everybody else away; rows do not overlap (checked).
+        Some(unsafe {
+            phalanx_kernels::Tile::from_raw(first, rows as usize, width as usize, stride as usize)
+        })
+    }
+
     /// Loads the bits of element `i`, relaxed. `None` where `i` is outside.
     #[inline(always)]
     pub fn load(&self, i: u64) -> Option<u64> {

@@ -3,7 +3,7 @@
 //! Numbers are unsigned LEB128 in their shortest form, signed ones zigzag first; strings are a length and UTF-8. Decoding
 //! refuses anything that encoding would not have written, so `encode(decode(b)) == b` for every accepted `b`.
 
-use crate::generated::{NATIVE_REVISION, Op, Special, Type, limits};
+use crate::generated::{NATIVE_REVISION, Op, PackFormat, Special, Type, limits};
 use crate::module::*;
 use crate::table::{Kind, OpInfo};
 use alloc::{boxed::Box, string::String, vec::Vec};
@@ -180,8 +180,8 @@ impl Writer {
                 self.num(elem.code().into());
                 self.option(count.as_ref(), |w, n| w.num((*n).into()));
             }
-            ParamKind::Packed { format: PackFormat::T2, n, k } => {
-                self.num(4);
+            ParamKind::Packed { format, n, k } => {
+                self.num(4 + u64::from(format.code()));
                 self.expr(n);
                 self.expr(k);
             }
@@ -380,9 +380,14 @@ impl Reader<'_> {
     }
     fn param(&mut self) -> Res<Param> {
         let name = self.text()?;
-        let kind = match self.below(5, "unknown parameter kind")? {
+        let kind = match self.below(4 + PackFormat::ALL.len() as u64, "unknown parameter kind")? {
             0 => ParamKind::Scalar(self.ty()?),
-            4 => ParamKind::Packed { format: PackFormat::T2, n: self.expr(0)?, k: self.expr(0)? },
+            packed @ 4.. => {
+                let Some(format) = PackFormat::from_code(packed as u16 - 4) else {
+                    return self.err("unknown packed format");
+                };
+                ParamKind::Packed { format, n: self.expr(0)?, k: self.expr(0)? }
+            }
             access => ParamKind::Buffer {
                 access: [Access::In, Access::Out, Access::InOut][access as usize - 1],
                 elem: self.ty()?,

@@ -75,6 +75,22 @@ impl Type {
 }
 
 numbered! {
+/// Mode words: Activation.
+pub enum Activation: u16 {
+/// Not written.
+None = 0x0 => "",
+/// `.relu`
+Relu = 0x1 => "relu",
+/// `.relu2`
+Relu2 = 0x2 => "relu2",
+/// `.silu`
+Silu = 0x3 => "silu",
+/// `.gelu`
+Gelu = 0x4 => "gelu",
+}
+}
+
+numbered! {
 /// Mode words: Atomic.
 pub enum Atomic: u16 {
 /// `.add`
@@ -415,6 +431,30 @@ impl TrapKind {
 }
 
 numbered! {
+/// A format of packed weights.
+pub enum PackFormat: u16 {
+/// -1, 0 or 1, two bits a weight.
+T2 = 0x0 => "t2",
+/// -1, 0 or 1, 1.6 bits a weight: smaller, for matrices that stream from memory.
+T3 = 0x1 => "t3",
+/// -1, 0 or 1, two bits a weight, an f16 scale for each row in each block of 256 columns (TQ1_0, TQ2_0).
+T2Blocks = 0x2 => "t2_blocks",
+/// -128 to 127.
+I8 = 0x3 => "i8",
+/// -128 to 127, an f16 scale for each row in each block of 32 columns.
+Q80 = 0x4 => "q8_0",
+/// -8 to 7, an f16 scale for each row in each block of 32 columns.
+Q40 = 0x5 => "q4_0",
+/// single precision.
+F32 = 0x6 => "f32",
+/// half precision.
+F16 = 0x7 => "f16",
+/// the upper half of single precision.
+Bf16 = 0x8 => "bf16",
+}
+}
+
+numbered! {
 /// An operation (a row of `isa/*.toml`); its number is its binary code.
 pub enum Op: u16 {
 /// Copy a register, an immediate, a special register or a scalar parameter.
@@ -601,8 +641,18 @@ PhaseGet = 0xe0 => "phase.get",
 PhaseAdv = 0xe1 => "phase.adv",
 /// Whether the lane's phase lies in [begin, begin + span), wrapping at 768: ((phase - begin) mod 768) < span.
 PhaseIn = 0xe2 => "phase.in",
-/// Ternary matrix product: y[r*ldy + c] = sum over k of w[n0 + c, k] * x[r*ldx + k] for r < m, c < nn; i8 activations, weights in {-1, 0, 1} of a `packed[t2, n, k]` parameter, exact i32 (k at most 2^23).
+/// Ternary matrix product: y[r*ldy + c] = sum over k of w[n0 + c, k] * x[r*ldx + k] for r < m, c < nn; i8 activations, weights in {-1, 0, 1}, exact i32 (k at most 2^23).
 MatmulT2 = 0xf0 => "matmul.t2",
+/// Rows as 8-bit codes: for r < m, scale[r] = 127 / max(largest magnitude of row r, 1e-5), computed in f64 and rounded to f32; q[r*ldq + i] = x[r*ldx + i] * scale[r], rounded half to even and held to -128..=127. NaN has code 0 and does not count for the magnitude.
+QuantRows = 0xf1 => "quant.rows",
+/// Quantised matrix product: y[r*ldy + c] = act((sum over k of w[n0 + c, k] * x[r*ldx + k]) / scale[r] * weight scale) for r < m, c < nn. The sum is exact and rounded to f32 once; with a scale per block of weights it is acc = fma(exact sum of the block rounded to f32, the block's scale, acc) from +0, blocks ascending. Each step is one f32 operation, in this order; a matrix without a scale of its own has no such step.
+MatmulQ = 0xf2 => "matmul.q",
+/// As `matmul.q`, with bias[n0 + c] added before `act`; `bias` begins at the matrix's row 0.
+LinearQ = 0xf3 => "linear.q",
+/// Matrix product of floats: y[r*ldy + c] = act(chain acc = fma(w[n0 + c, k], x[r*ldx + k], acc) from +0, k ascending) for r < m, c < nn; weights of 16 bits count as the f32 of the same value.
+MatmulF = 0xf4 => "matmul.f",
+/// As `matmul.f`, with bias[n0 + c] added before `act`; `bias` begins at the matrix's row 0.
+LinearF = 0xf5 => "linear.f",
 }
 }
 
@@ -620,6 +670,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "a", role: Role::R, ty: ArgType::T },
         ],
         effects: &[],
+        packed: &[],
         doc: "Copy a register, an immediate, a special register or a scalar parameter.",
     },
     OpInfo {
@@ -636,6 +687,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "p", role: Role::R, ty: ArgType::Is(Type::Pred) },
         ],
         effects: &[],
+        packed: &[],
         doc: "Select: `a` where `p` holds, else `b`.",
     },
     OpInfo {
@@ -654,6 +706,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "a", role: Role::R, ty: ArgType::S },
         ],
         effects: &[],
+        packed: &[],
         doc: "Convert, destination type first: to a float, round to nearest even once; float to integer, round as the mode says (nearest even, toward zero, down, up), saturate, NaN gives 0; integer to integer, wrap or saturate.",
     },
     OpInfo {
@@ -673,6 +726,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "a", role: Role::R, ty: ArgType::S },
         ],
         effects: &[],
+        packed: &[],
         doc: "The same bits under another type of the same size. A NaN source shows its type's one NaN pattern.",
     },
     OpInfo {
@@ -688,6 +742,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "b", role: Role::R, ty: ArgType::T },
         ],
         effects: &[],
+        packed: &[],
         doc: "Sum; integers wrap.",
     },
     OpInfo {
@@ -703,6 +758,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "b", role: Role::R, ty: ArgType::T },
         ],
         effects: &[],
+        packed: &[],
         doc: "Difference; integers wrap.",
     },
     OpInfo {
@@ -718,6 +774,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "b", role: Role::R, ty: ArgType::T },
         ],
         effects: &[],
+        packed: &[],
         doc: "Product; integers wrap.",
     },
     OpInfo {
@@ -733,6 +790,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "b", role: Role::R, ty: ArgType::T },
         ],
         effects: &[],
+        packed: &[],
         doc: "The upper half of the double-width product.",
     },
     OpInfo {
@@ -748,6 +806,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "b", role: Role::R, ty: ArgType::T },
         ],
         effects: &[Effect::Trap(TrapKind::DivByZero)],
+        packed: &[],
         doc: "Quotient. Integers round toward zero, MIN / -1 wraps to MIN, division by zero traps; floats follow IEEE 754.",
     },
     OpInfo {
@@ -763,6 +822,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "b", role: Role::R, ty: ArgType::T },
         ],
         effects: &[Effect::Trap(TrapKind::DivByZero)],
+        packed: &[],
         doc: "Remainder with the sign of the dividend, exact (floats: C's fmod); integer remainder by zero traps, MIN rem -1 is 0.",
     },
     OpInfo {
@@ -778,6 +838,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "b", role: Role::R, ty: ArgType::T },
         ],
         effects: &[],
+        packed: &[],
         doc: "Smaller value. Floats: a number wins over NaN, -0 is below +0 (IEEE 754-2019 minimumNumber).",
     },
     OpInfo {
@@ -793,6 +854,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "b", role: Role::R, ty: ArgType::T },
         ],
         effects: &[],
+        packed: &[],
         doc: "Larger value. Floats: a number wins over NaN, +0 is above -0 (IEEE 754-2019 maximumNumber).",
     },
     OpInfo {
@@ -807,6 +869,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "a", role: Role::R, ty: ArgType::T },
         ],
         effects: &[],
+        packed: &[],
         doc: "Magnitude; integer MIN wraps to itself; float clears the sign.",
     },
     OpInfo {
@@ -821,6 +884,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "a", role: Role::R, ty: ArgType::T },
         ],
         effects: &[],
+        packed: &[],
         doc: "Negation; integers wrap; float flips the sign.",
     },
     OpInfo {
@@ -837,6 +901,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "c", role: Role::R, ty: ArgType::T },
         ],
         effects: &[],
+        packed: &[],
         doc: "a * b + c; integers wrap; floats round the product and then the sum.",
     },
     OpInfo {
@@ -853,6 +918,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "c", role: Role::R, ty: ArgType::T },
         ],
         effects: &[],
+        packed: &[],
         doc: "a * b + c with one rounding (f16 and bf16: the f32 fma, rounded once more to the type).",
     },
     OpInfo {
@@ -868,6 +934,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "b", role: Role::R, ty: ArgType::T },
         ],
         effects: &[],
+        packed: &[],
         doc: "Sum, clamped to the type's range.",
     },
     OpInfo {
@@ -883,6 +950,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "b", role: Role::R, ty: ArgType::T },
         ],
         effects: &[],
+        packed: &[],
         doc: "Difference, clamped to the type's range.",
     },
     OpInfo {
@@ -897,6 +965,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "a", role: Role::R, ty: ArgType::T },
         ],
         effects: &[],
+        packed: &[],
         doc: "Round down to an integer value.",
     },
     OpInfo {
@@ -911,6 +980,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "a", role: Role::R, ty: ArgType::T },
         ],
         effects: &[],
+        packed: &[],
         doc: "Round up to an integer value.",
     },
     OpInfo {
@@ -925,6 +995,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "a", role: Role::R, ty: ArgType::T },
         ],
         effects: &[],
+        packed: &[],
         doc: "Round toward zero to an integer value.",
     },
     OpInfo {
@@ -939,6 +1010,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "a", role: Role::R, ty: ArgType::T },
         ],
         effects: &[],
+        packed: &[],
         doc: "Round to the nearest integer value, ties to even.",
     },
     OpInfo {
@@ -954,6 +1026,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "b", role: Role::R, ty: ArgType::T },
         ],
         effects: &[],
+        packed: &[],
         doc: "Bitwise and; of predicates: both hold.",
     },
     OpInfo {
@@ -969,6 +1042,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "b", role: Role::R, ty: ArgType::T },
         ],
         effects: &[],
+        packed: &[],
         doc: "Bitwise or; of predicates: either holds.",
     },
     OpInfo {
@@ -984,6 +1058,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "b", role: Role::R, ty: ArgType::T },
         ],
         effects: &[],
+        packed: &[],
         doc: "Bitwise exclusive or; of predicates: exactly one holds.",
     },
     OpInfo {
@@ -998,6 +1073,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "a", role: Role::R, ty: ArgType::T },
         ],
         effects: &[],
+        packed: &[],
         doc: "Bitwise complement; of a predicate: its negation.",
     },
     OpInfo {
@@ -1013,6 +1089,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "n", role: Role::R, ty: ArgType::Is(Type::U32) },
         ],
         effects: &[],
+        packed: &[],
         doc: "Shift left by `n` bits; `n` at or above the width gives 0.",
     },
     OpInfo {
@@ -1028,6 +1105,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "n", role: Role::R, ty: ArgType::Is(Type::U32) },
         ],
         effects: &[],
+        packed: &[],
         doc: "Shift right by `n` bits, signed types with the sign; `n` at or above the width gives 0 or all sign bits.",
     },
     OpInfo {
@@ -1043,6 +1121,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "n", role: Role::R, ty: ArgType::Is(Type::U32) },
         ],
         effects: &[],
+        packed: &[],
         doc: "Rotate left by `n` modulo the width.",
     },
     OpInfo {
@@ -1057,6 +1136,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "a", role: Role::R, ty: ArgType::T },
         ],
         effects: &[],
+        packed: &[],
         doc: "Number of set bits.",
     },
     OpInfo {
@@ -1071,6 +1151,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "a", role: Role::R, ty: ArgType::T },
         ],
         effects: &[],
+        packed: &[],
         doc: "Number of leading zero bits; the width for 0.",
     },
     OpInfo {
@@ -1085,6 +1166,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "a", role: Role::R, ty: ArgType::T },
         ],
         effects: &[],
+        packed: &[],
         doc: "Number of trailing zero bits; the width for 0.",
     },
     OpInfo {
@@ -1099,6 +1181,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "a", role: Role::R, ty: ArgType::T },
         ],
         effects: &[],
+        packed: &[],
         doc: "Bits in reverse order.",
     },
     OpInfo {
@@ -1124,6 +1207,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "b", role: Role::R, ty: ArgType::T },
         ],
         effects: &[],
+        packed: &[],
         doc: "Compare into a predicate. eq ne lt le gt ge are false where an operand is NaN; equ neu ltu leu gtu geu are true there; num: neither is NaN; nan: one is.",
     },
     OpInfo {
@@ -1138,6 +1222,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "a", role: Role::R, ty: ArgType::T },
         ],
         effects: &[],
+        packed: &[],
         doc: "Square root, correctly rounded.",
     },
     OpInfo {
@@ -1152,6 +1237,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "a", role: Role::R, ty: ArgType::T },
         ],
         effects: &[],
+        packed: &[],
         doc: "1 / sqrt(x), both steps correctly rounded.",
     },
     OpInfo {
@@ -1166,6 +1252,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "a", role: Role::R, ty: ArgType::T },
         ],
         effects: &[],
+        packed: &[],
         doc: "1 / x, correctly rounded.",
     },
     OpInfo {
@@ -1180,6 +1267,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "a", role: Role::R, ty: ArgType::T },
         ],
         effects: &[],
+        packed: &[],
         doc: "e to the x.",
     },
     OpInfo {
@@ -1194,6 +1282,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "a", role: Role::R, ty: ArgType::T },
         ],
         effects: &[],
+        packed: &[],
         doc: "2 to the x.",
     },
     OpInfo {
@@ -1208,6 +1297,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "a", role: Role::R, ty: ArgType::T },
         ],
         effects: &[],
+        packed: &[],
         doc: "Natural logarithm.",
     },
     OpInfo {
@@ -1222,6 +1312,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "a", role: Role::R, ty: ArgType::T },
         ],
         effects: &[],
+        packed: &[],
         doc: "Logarithm to base 2.",
     },
     OpInfo {
@@ -1236,6 +1327,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "a", role: Role::R, ty: ArgType::T },
         ],
         effects: &[],
+        packed: &[],
         doc: "Logarithm to base 10.",
     },
     OpInfo {
@@ -1251,6 +1343,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "b", role: Role::R, ty: ArgType::T },
         ],
         effects: &[],
+        packed: &[],
         doc: "a to the b, special cases as in C99's pow.",
     },
     OpInfo {
@@ -1265,6 +1358,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "a", role: Role::R, ty: ArgType::T },
         ],
         effects: &[],
+        packed: &[],
         doc: "Sine of x radians, for every finite x.",
     },
     OpInfo {
@@ -1279,6 +1373,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "a", role: Role::R, ty: ArgType::T },
         ],
         effects: &[],
+        packed: &[],
         doc: "Cosine of x radians, for every finite x.",
     },
     OpInfo {
@@ -1293,6 +1388,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "a", role: Role::R, ty: ArgType::T },
         ],
         effects: &[],
+        packed: &[],
         doc: "Tangent of x radians, for every finite x.",
     },
     OpInfo {
@@ -1307,6 +1403,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "a", role: Role::R, ty: ArgType::T },
         ],
         effects: &[],
+        packed: &[],
         doc: "Hyperbolic tangent.",
     },
     OpInfo {
@@ -1321,6 +1418,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "a", role: Role::R, ty: ArgType::T },
         ],
         effects: &[],
+        packed: &[],
         doc: "1 / (1 + exp(-x)).",
     },
     OpInfo {
@@ -1335,6 +1433,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "a", role: Role::R, ty: ArgType::T },
         ],
         effects: &[],
+        packed: &[],
         doc: "Error function.",
     },
     OpInfo {
@@ -1354,6 +1453,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "list", role: Role::List, ty: ArgType::T },
         ],
         effects: &[],
+        packed: &[],
         doc: "Reduce a list of a lane's registers, left to right: `fold.add.f32 s, (r0, r1, r2)`.",
     },
     OpInfo {
@@ -1368,6 +1468,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "src", role: Role::Load, ty: ArgType::T },
         ],
         effects: &[Effect::MemRead, Effect::Trap(TrapKind::OutOfBounds)],
+        packed: &[],
         doc: "Load an element: `ld.f32 v, x[i + 4]`, `ld.shared.f32 v, tile[i]`, `ld.private.u8 v, tmp[3]`, from an array of buffers `xs[k][i]` with uniform k.",
     },
     OpInfo {
@@ -1382,6 +1483,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "a", role: Role::R, ty: ArgType::T },
         ],
         effects: &[Effect::MemWrite, Effect::Trap(TrapKind::OutOfBounds)],
+        packed: &[],
         doc: "Store an element: `st.f32 y[i], v`. A NaN is stored as its type's one NaN pattern.",
     },
     OpInfo {
@@ -1399,6 +1501,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "src", role: Role::Load, ty: ArgType::T },
         ],
         effects: &[Effect::MemRead, Effect::MemAtomic, Effect::Trap(TrapKind::OutOfBounds)],
+        packed: &[],
         doc: "Atomic load: `aload.acquire.u32 v, flag[0]`.",
     },
     OpInfo {
@@ -1416,6 +1519,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "a", role: Role::R, ty: ArgType::T },
         ],
         effects: &[Effect::MemWrite, Effect::MemAtomic, Effect::Trap(TrapKind::OutOfBounds)],
+        packed: &[],
         doc: "Atomic store: `astore.release.u32 flag[0], 1`.",
     },
     OpInfo {
@@ -1444,6 +1548,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "a", role: Role::R, ty: ArgType::T },
         ],
         effects: &[Effect::MemRead, Effect::MemWrite, Effect::MemAtomic, Effect::Trap(TrapKind::OutOfBounds)],
+        packed: &[],
         doc: "Atomic read-modify-write; `d` gets the value before: `atom.add.relaxed.u32 old, bins[i], 1`.",
     },
     OpInfo {
@@ -1471,6 +1576,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "a", role: Role::R, ty: ArgType::T },
         ],
         effects: &[Effect::MemWrite, Effect::MemAtomic, Effect::Trap(TrapKind::OutOfBounds)],
+        packed: &[],
         doc: "Atomic update whose old value is not needed: `red.shared.add.relaxed.u32 bins[i], 1`. Integer forms keep a program order-free.",
     },
     OpInfo {
@@ -1490,6 +1596,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "new", role: Role::R, ty: ArgType::T },
         ],
         effects: &[Effect::MemRead, Effect::MemWrite, Effect::MemAtomic, Effect::Trap(TrapKind::OutOfBounds)],
+        packed: &[],
         doc: "Atomic compare-exchange; `d` gets the value before, `new` is stored where it equals `expected`.",
     },
     OpInfo {
@@ -1504,6 +1611,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "b", role: Role::Buffer, ty: ArgType::None },
         ],
         effects: &[],
+        packed: &[],
         doc: "Number of elements of a bound buffer or a shared or private array; a launch where it does not fit the type is refused.",
     },
     OpInfo {
@@ -1518,6 +1626,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "n", role: Role::R, ty: ArgType::Is(Type::U64) },
         ],
         effects: &[Effect::Pool, Effect::Trap(TrapKind::PoolExhausted)],
+        packed: &[],
         doc: "Allocate `n` zeroed elements of the type for this launch; `h` is a handle with the lane and a sequence number, never reused.",
     },
     OpInfo {
@@ -1529,6 +1638,7 @@ pub static OPS: &[OpInfo] = &[
         typed2: false,
         args: &[Arg { name: "h", role: Role::R, ty: ArgType::Is(Type::U64) }],
         effects: &[Effect::Pool, Effect::Trap(TrapKind::BadHandle)],
+        packed: &[],
         doc: "Free a pool allocation; every later use of the handle traps.",
     },
     OpInfo {
@@ -1544,6 +1654,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "i", role: Role::R, ty: ArgType::Is(Type::U64) },
         ],
         effects: &[Effect::Pool, Effect::Trap(TrapKind::BadHandle), Effect::Trap(TrapKind::OutOfBounds)],
+        packed: &[],
         doc: "Load element `i` of a pool allocation made with the same type.",
     },
     OpInfo {
@@ -1559,6 +1670,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "a", role: Role::R, ty: ArgType::T },
         ],
         effects: &[Effect::Pool, Effect::Trap(TrapKind::BadHandle), Effect::Trap(TrapKind::OutOfBounds)],
+        packed: &[],
         doc: "Store element `i` of a pool allocation made with the same type.",
     },
     OpInfo {
@@ -1570,6 +1682,7 @@ pub static OPS: &[OpInfo] = &[
         typed2: false,
         args: &[],
         effects: &[],
+        packed: &[],
         doc: "Nothing.",
     },
     OpInfo {
@@ -1581,6 +1694,7 @@ pub static OPS: &[OpInfo] = &[
         typed2: false,
         args: &[Arg { name: "to", role: Role::Label, ty: ArgType::None }],
         effects: &[Effect::Branch],
+        packed: &[],
         doc: "Branch; with a guard, the lanes where it holds.",
     },
     OpInfo {
@@ -1595,6 +1709,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "to", role: Role::Label, ty: ArgType::None },
         ],
         effects: &[Effect::Branch, Effect::Cond],
+        packed: &[],
         doc: "Subtract 1 from `n` (wrapping) and branch where the result is not 0.",
     },
     OpInfo {
@@ -1610,6 +1725,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "args", role: Role::Srcs, ty: ArgType::None },
         ],
         effects: &[Effect::Call, Effect::Trap(TrapKind::CallDepth)],
+        packed: &[],
         doc: "Call a function of the kernel: `call (r), f, (a, b)`. At most 64 calls deep, else a trap.",
     },
     OpInfo {
@@ -1621,6 +1737,7 @@ pub static OPS: &[OpInfo] = &[
         typed2: false,
         args: &[],
         effects: &[Effect::Return],
+        packed: &[],
         doc: "Return from a function; in the kernel body, end the lane as `exit` does.",
     },
     OpInfo {
@@ -1632,6 +1749,7 @@ pub static OPS: &[OpInfo] = &[
         typed2: false,
         args: &[],
         effects: &[Effect::Exit],
+        packed: &[],
         doc: "End the lane. A lane that has ended counts as missing at later collective operations.",
     },
     OpInfo {
@@ -1643,6 +1761,7 @@ pub static OPS: &[OpInfo] = &[
         typed2: false,
         args: &[Arg { name: "code", role: Role::Imm, ty: ArgType::Is(Type::U32) }],
         effects: &[Effect::Trap(TrapKind::User)],
+        packed: &[],
         doc: "Trap with a number of the program's choice.",
     },
     OpInfo {
@@ -1654,6 +1773,7 @@ pub static OPS: &[OpInfo] = &[
         typed2: false,
         args: &[],
         effects: &[Effect::Collective, Effect::Trap(TrapKind::Sync)],
+        packed: &[],
         doc: "Barrier of the block (`bar.sync`) or of the subgroup (`bar.subgroup`): every lane arrives at the same instance, and memory accesses before it are ordered before those after it.",
     },
     OpInfo {
@@ -1665,6 +1785,7 @@ pub static OPS: &[OpInfo] = &[
         typed2: false,
         args: &[],
         effects: &[Effect::Fence],
+        packed: &[],
         doc: "Order this lane's memory accesses before it against those after it, as seen by the block or the grid (acquire and release).",
     },
     OpInfo {
@@ -1680,6 +1801,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "n", role: Role::R, ty: ArgType::Is(Type::U32) },
         ],
         effects: &[Effect::Collective, Effect::Trap(TrapKind::Sync)],
+        packed: &[],
         doc: "The value of `a` in another lane of the subgroup: idx = lane n, up = this - n, down = this + n, xor = this ^ n. Outside the subgroup, or from a lane that is no member, the lane's own value.",
     },
     OpInfo {
@@ -1695,6 +1817,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "n", role: Role::Uniform, ty: ArgType::Is(Type::U32) },
         ],
         effects: &[Effect::Collective, Effect::Trap(TrapKind::Sync), Effect::Trap(TrapKind::NotUniform)],
+        packed: &[],
         doc: "The value of `a` in lane `n` of the subgroup, `n` the same in all lanes.",
     },
     OpInfo {
@@ -1709,6 +1832,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "a", role: Role::R, ty: ArgType::Is(Type::Pred) },
         ],
         effects: &[Effect::Collective, Effect::Trap(TrapKind::Sync)],
+        packed: &[],
         doc: "Whether the predicate holds in any member, or in all.",
     },
     OpInfo {
@@ -1723,6 +1847,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "a", role: Role::R, ty: ArgType::Is(Type::Pred) },
         ],
         effects: &[Effect::Collective, Effect::Trap(TrapKind::Sync)],
+        packed: &[],
         doc: "Bit i is set where lane i of the subgroup is a member and its predicate holds.",
     },
     OpInfo {
@@ -1742,6 +1867,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "a", role: Role::R, ty: ArgType::T },
         ],
         effects: &[Effect::Collective, Effect::Trap(TrapKind::Sync)],
+        packed: &[],
         doc: "Reduce over the members of the subgroup; every member gets the result. Order: xor tree 16, 8, 4, 2, 1, absent lanes count as the identity.",
     },
     OpInfo {
@@ -1764,6 +1890,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "a", role: Role::R, ty: ArgType::T },
         ],
         effects: &[Effect::Collective, Effect::Trap(TrapKind::Sync)],
+        packed: &[],
         doc: "Prefix reduction over the subgroup, inclusive or exclusive. Order: steps 1, 2, 4, 8, 16, absent lanes count as the identity; exclusive: the inclusive result of the lane below, the identity in lane 0.",
     },
     OpInfo {
@@ -1783,6 +1910,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "a", role: Role::R, ty: ArgType::T },
         ],
         effects: &[Effect::Collective, Effect::Barrier, Effect::Trap(TrapKind::Sync)],
+        packed: &[],
         doc: "Reduce over all lanes of the block; every lane gets the result. Order: each subgroup as `sreduce`, then subgroups ascending. Orders memory like `bar.sync`.",
     },
     OpInfo {
@@ -1794,6 +1922,7 @@ pub static OPS: &[OpInfo] = &[
         typed2: false,
         args: &[Arg { name: "d", role: Role::W, ty: ArgType::Is(Type::U32) }],
         effects: &[],
+        packed: &[],
         doc: "The lane's class: set by the host for the launch, else the linear block index modulo 96.",
     },
     OpInfo {
@@ -1808,6 +1937,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "byte", role: Role::R, ty: ArgType::T },
         ],
         effects: &[],
+        packed: &[],
         doc: "Class of a byte (its low 8 bits).",
     },
     OpInfo {
@@ -1822,6 +1952,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "c", role: Role::R, ty: ArgType::T },
         ],
         effects: &[Effect::Trap(TrapKind::BadClass)],
+        packed: &[],
         doc: "The mirror class.",
     },
     OpInfo {
@@ -1836,6 +1967,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "c", role: Role::R, ty: ArgType::T },
         ],
         effects: &[Effect::Trap(TrapKind::BadClass)],
+        packed: &[],
         doc: "How many neighbours a class has (5 or 6).",
     },
     OpInfo {
@@ -1851,6 +1983,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "i", role: Role::R, ty: ArgType::T },
         ],
         effects: &[Effect::Trap(TrapKind::BadClass), Effect::Trap(TrapKind::BadNeighbour)],
+        packed: &[],
         doc: "A neighbour of a class, ascending by class number.",
     },
     OpInfo {
@@ -1865,6 +1998,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "c", role: Role::R, ty: ArgType::Is(Type::U32) },
         ],
         effects: &[Effect::Trap(TrapKind::BadClass)],
+        packed: &[],
         doc: "Whether a class belongs to the unity set.",
     },
     OpInfo {
@@ -1881,6 +2015,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "byte", role: Role::R, ty: ArgType::T },
         ],
         effects: &[Effect::Trap(TrapKind::BadPhi), Effect::Trap(TrapKind::Claim)],
+        packed: &[],
         doc: "Boundary (Phi) address: an index into a boundary pool, a buffer of 1 179 648 bytes.",
     },
     OpInfo {
@@ -1901,6 +2036,7 @@ pub static OPS: &[OpInfo] = &[
             Effect::Trap(TrapKind::DivByZero),
             Effect::Trap(TrapKind::Claim),
         ],
+        packed: &[],
         doc: "Add the fraction a/b to the rational resonance of class `c`, exactly: `res.accum.i64 class, 1, 3`. b = 0 traps; a class whose sum does not fit 64-bit numerator and denominator traps when the launch ends. Order-free.",
     },
     OpInfo {
@@ -1915,6 +2051,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "a", role: Role::R, ty: ArgType::Is(Type::F64) },
         ],
         effects: &[Effect::Resonance, Effect::Trap(TrapKind::BadClass), Effect::Trap(TrapKind::Claim)],
+        packed: &[],
         doc: "Add to the f64 resonance of class `c`: all that a launch adds is summed exactly and rounded once, when it ends. Order-free.",
     },
     OpInfo {
@@ -1931,6 +2068,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "b", role: Role::R, ty: ArgType::Is(Type::I64) },
         ],
         effects: &[Effect::Resonance, Effect::Trap(TrapKind::BadClass), Effect::Trap(TrapKind::DivByZero)],
+        packed: &[],
         doc: "Whether the magnitude of class `c`'s rational resonance, as it was before the launch, is at most a/b (exactly; b = 0 traps).",
     },
     OpInfo {
@@ -1946,6 +2084,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "eps", role: Role::R, ty: ArgType::Is(Type::F64) },
         ],
         effects: &[Effect::Resonance, Effect::Trap(TrapKind::BadClass)],
+        packed: &[],
         doc: "Whether the magnitude of class `c`'s f64 resonance, as it was before the launch, is at most eps (false where either is NaN).",
     },
     OpInfo {
@@ -1957,6 +2096,7 @@ pub static OPS: &[OpInfo] = &[
         typed2: false,
         args: &[Arg { name: "d", role: Role::W, ty: ArgType::Is(Type::U32) }],
         effects: &[],
+        packed: &[],
         doc: "The lane's phase; it starts at (launch phase + linear block index) mod 768.",
     },
     OpInfo {
@@ -1968,6 +2108,7 @@ pub static OPS: &[OpInfo] = &[
         typed2: false,
         args: &[Arg { name: "delta", role: Role::R, ty: ArgType::Is(Type::U16) }],
         effects: &[Effect::Trap(TrapKind::Claim)],
+        packed: &[],
         doc: "Advance the lane's phase: (phase + delta) mod 768.",
     },
     OpInfo {
@@ -1983,6 +2124,7 @@ pub static OPS: &[OpInfo] = &[
             Arg { name: "span", role: Role::R, ty: ArgType::Is(Type::U32) },
         ],
         effects: &[],
+        packed: &[],
         doc: "Whether the lane's phase lies in [begin, begin + span), wrapping at 768: ((phase - begin) mod 768) < span.",
     },
     OpInfo {
@@ -2010,13 +2152,182 @@ pub static OPS: &[OpInfo] = &[
             Effect::Trap(TrapKind::NotUniform),
             Effect::Trap(TrapKind::Shape),
             Effect::Trap(TrapKind::OutOfBounds),
+            Effect::Trap(TrapKind::Overlap),
         ],
-        doc: "Ternary matrix product: y[r*ldy + c] = sum over k of w[n0 + c, k] * x[r*ldx + k] for r < m, c < nn; i8 activations, weights in {-1, 0, 1} of a `packed[t2, n, k]` parameter, exact i32 (k at most 2^23).",
+        packed: &[PackFormat::T2],
+        doc: "Ternary matrix product: y[r*ldy + c] = sum over k of w[n0 + c, k] * x[r*ldx + k] for r < m, c < nn; i8 activations, weights in {-1, 0, 1}, exact i32 (k at most 2^23).",
+    },
+    OpInfo {
+        op: Op::QuantRows,
+        kind: Kind::Native,
+        modes: &[],
+        rules: &[TypeRule { modes: [1, 1, 1], ty: TypeSet(0x400), ty2: TypeSet(0x0) }],
+        typed: true,
+        typed2: false,
+        args: &[
+            Arg { name: "q", role: Role::Out, ty: ArgType::Is(Type::I8) },
+            Arg { name: "scale", role: Role::Out, ty: ArgType::Is(Type::F32) },
+            Arg { name: "x", role: Role::Input, ty: ArgType::T },
+            Arg { name: "m", role: Role::Uniform, ty: ArgType::Is(Type::U32) },
+            Arg { name: "k", role: Role::Uniform, ty: ArgType::Is(Type::U32) },
+            Arg { name: "ldq", role: Role::Uniform, ty: ArgType::Is(Type::U32) },
+            Arg { name: "ldx", role: Role::Uniform, ty: ArgType::Is(Type::U32) },
+        ],
+        effects: &[
+            Effect::Collective,
+            Effect::Barrier,
+            Effect::Native,
+            Effect::Trap(TrapKind::Sync),
+            Effect::Trap(TrapKind::NotUniform),
+            Effect::Trap(TrapKind::Shape),
+            Effect::Trap(TrapKind::OutOfBounds),
+            Effect::Trap(TrapKind::Overlap),
+        ],
+        packed: &[],
+        doc: "Rows as 8-bit codes: for r < m, scale[r] = 127 / max(largest magnitude of row r, 1e-5), computed in f64 and rounded to f32; q[r*ldq + i] = x[r*ldx + i] * scale[r], rounded half to even and held to -128..=127. NaN has code 0 and does not count for the magnitude.",
+    },
+    OpInfo {
+        op: Op::MatmulQ,
+        kind: Kind::Native,
+        modes: &[ModeSet { name: "Activation", words: Activation::WORDS }],
+        rules: &[TypeRule { modes: [31, 1, 1], ty: TypeSet(0x1), ty2: TypeSet(0x0) }],
+        typed: true,
+        typed2: false,
+        args: &[
+            Arg { name: "y", role: Role::Out, ty: ArgType::Is(Type::F32) },
+            Arg { name: "w", role: Role::Packed, ty: ArgType::None },
+            Arg { name: "x", role: Role::Input, ty: ArgType::T },
+            Arg { name: "scale", role: Role::Input, ty: ArgType::Is(Type::F32) },
+            Arg { name: "m", role: Role::Uniform, ty: ArgType::Is(Type::U32) },
+            Arg { name: "n0", role: Role::Uniform, ty: ArgType::Is(Type::U32) },
+            Arg { name: "nn", role: Role::Uniform, ty: ArgType::Is(Type::U32) },
+            Arg { name: "ldy", role: Role::Uniform, ty: ArgType::Is(Type::U32) },
+            Arg { name: "ldx", role: Role::Uniform, ty: ArgType::Is(Type::U32) },
+        ],
+        effects: &[
+            Effect::Collective,
+            Effect::Barrier,
+            Effect::Native,
+            Effect::Trap(TrapKind::Sync),
+            Effect::Trap(TrapKind::NotUniform),
+            Effect::Trap(TrapKind::Shape),
+            Effect::Trap(TrapKind::OutOfBounds),
+            Effect::Trap(TrapKind::Overlap),
+        ],
+        packed: &[
+            PackFormat::T2,
+            PackFormat::T3,
+            PackFormat::T2Blocks,
+            PackFormat::I8,
+            PackFormat::Q80,
+            PackFormat::Q40,
+        ],
+        doc: "Quantised matrix product: y[r*ldy + c] = act((sum over k of w[n0 + c, k] * x[r*ldx + k]) / scale[r] * weight scale) for r < m, c < nn. The sum is exact and rounded to f32 once; with a scale per block of weights it is acc = fma(exact sum of the block rounded to f32, the block's scale, acc) from +0, blocks ascending. Each step is one f32 operation, in this order; a matrix without a scale of its own has no such step.",
+    },
+    OpInfo {
+        op: Op::LinearQ,
+        kind: Kind::Native,
+        modes: &[ModeSet { name: "Activation", words: Activation::WORDS }],
+        rules: &[TypeRule { modes: [31, 1, 1], ty: TypeSet(0x1), ty2: TypeSet(0x0) }],
+        typed: true,
+        typed2: false,
+        args: &[
+            Arg { name: "y", role: Role::Out, ty: ArgType::Is(Type::F32) },
+            Arg { name: "w", role: Role::Packed, ty: ArgType::None },
+            Arg { name: "x", role: Role::Input, ty: ArgType::T },
+            Arg { name: "scale", role: Role::Input, ty: ArgType::Is(Type::F32) },
+            Arg { name: "bias", role: Role::Input, ty: ArgType::Is(Type::F32) },
+            Arg { name: "m", role: Role::Uniform, ty: ArgType::Is(Type::U32) },
+            Arg { name: "n0", role: Role::Uniform, ty: ArgType::Is(Type::U32) },
+            Arg { name: "nn", role: Role::Uniform, ty: ArgType::Is(Type::U32) },
+            Arg { name: "ldy", role: Role::Uniform, ty: ArgType::Is(Type::U32) },
+            Arg { name: "ldx", role: Role::Uniform, ty: ArgType::Is(Type::U32) },
+        ],
+        effects: &[
+            Effect::Collective,
+            Effect::Barrier,
+            Effect::Native,
+            Effect::Trap(TrapKind::Sync),
+            Effect::Trap(TrapKind::NotUniform),
+            Effect::Trap(TrapKind::Shape),
+            Effect::Trap(TrapKind::OutOfBounds),
+            Effect::Trap(TrapKind::Overlap),
+        ],
+        packed: &[
+            PackFormat::T2,
+            PackFormat::T3,
+            PackFormat::T2Blocks,
+            PackFormat::I8,
+            PackFormat::Q80,
+            PackFormat::Q40,
+        ],
+        doc: "As `matmul.q`, with bias[n0 + c] added before `act`; `bias` begins at the matrix's row 0.",
+    },
+    OpInfo {
+        op: Op::MatmulF,
+        kind: Kind::Native,
+        modes: &[ModeSet { name: "Activation", words: Activation::WORDS }],
+        rules: &[TypeRule { modes: [31, 1, 1], ty: TypeSet(0x400), ty2: TypeSet(0x0) }],
+        typed: true,
+        typed2: false,
+        args: &[
+            Arg { name: "y", role: Role::Out, ty: ArgType::Is(Type::F32) },
+            Arg { name: "w", role: Role::Packed, ty: ArgType::None },
+            Arg { name: "x", role: Role::Input, ty: ArgType::T },
+            Arg { name: "m", role: Role::Uniform, ty: ArgType::Is(Type::U32) },
+            Arg { name: "n0", role: Role::Uniform, ty: ArgType::Is(Type::U32) },
+            Arg { name: "nn", role: Role::Uniform, ty: ArgType::Is(Type::U32) },
+            Arg { name: "ldy", role: Role::Uniform, ty: ArgType::Is(Type::U32) },
+            Arg { name: "ldx", role: Role::Uniform, ty: ArgType::Is(Type::U32) },
+        ],
+        effects: &[
+            Effect::Collective,
+            Effect::Barrier,
+            Effect::Native,
+            Effect::Trap(TrapKind::Sync),
+            Effect::Trap(TrapKind::NotUniform),
+            Effect::Trap(TrapKind::Shape),
+            Effect::Trap(TrapKind::OutOfBounds),
+            Effect::Trap(TrapKind::Overlap),
+        ],
+        packed: &[PackFormat::F32, PackFormat::F16, PackFormat::Bf16],
+        doc: "Matrix product of floats: y[r*ldy + c] = act(chain acc = fma(w[n0 + c, k], x[r*ldx + k], acc) from +0, k ascending) for r < m, c < nn; weights of 16 bits count as the f32 of the same value.",
+    },
+    OpInfo {
+        op: Op::LinearF,
+        kind: Kind::Native,
+        modes: &[ModeSet { name: "Activation", words: Activation::WORDS }],
+        rules: &[TypeRule { modes: [31, 1, 1], ty: TypeSet(0x400), ty2: TypeSet(0x0) }],
+        typed: true,
+        typed2: false,
+        args: &[
+            Arg { name: "y", role: Role::Out, ty: ArgType::Is(Type::F32) },
+            Arg { name: "w", role: Role::Packed, ty: ArgType::None },
+            Arg { name: "x", role: Role::Input, ty: ArgType::T },
+            Arg { name: "bias", role: Role::Input, ty: ArgType::Is(Type::F32) },
+            Arg { name: "m", role: Role::Uniform, ty: ArgType::Is(Type::U32) },
+            Arg { name: "n0", role: Role::Uniform, ty: ArgType::Is(Type::U32) },
+            Arg { name: "nn", role: Role::Uniform, ty: ArgType::Is(Type::U32) },
+            Arg { name: "ldy", role: Role::Uniform, ty: ArgType::Is(Type::U32) },
+            Arg { name: "ldx", role: Role::Uniform, ty: ArgType::Is(Type::U32) },
+        ],
+        effects: &[
+            Effect::Collective,
+            Effect::Barrier,
+            Effect::Native,
+            Effect::Trap(TrapKind::Sync),
+            Effect::Trap(TrapKind::NotUniform),
+            Effect::Trap(TrapKind::Shape),
+            Effect::Trap(TrapKind::OutOfBounds),
+            Effect::Trap(TrapKind::Overlap),
+        ],
+        packed: &[PackFormat::F32, PackFormat::F16, PackFormat::Bf16],
+        doc: "As `matmul.f`, with bias[n0 + c] added before `act`; `bias` begins at the matrix's row 0.",
     },
 ];
 
 /// Revision of the experimental native opcodes; a module that uses them records it.
-pub const NATIVE_REVISION: u16 = 1;
+pub const NATIVE_REVISION: u16 = 2;
 
 /// Limits that the validator enforces.
 pub mod limits {

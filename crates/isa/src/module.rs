@@ -1,6 +1,6 @@
 //! A program as data: module, kernel, function, instruction, operand.
 
-use crate::generated::{Op, Special, Type};
+use crate::generated::{Op, PackFormat, Special, Type};
 use crate::table::Mnemonic;
 use alloc::{boxed::Box, string::String, vec::Vec};
 
@@ -43,18 +43,6 @@ pub enum Access {
     Out,
     /// Read and written.
     InOut,
-}
-
-/// A format of packed weights.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum PackFormat {
-    /// Ternary, two bits a weight.
-    T2,
-}
-
-impl PackFormat {
-    /// All formats with their words.
-    pub const ALL: &'static [(PackFormat, &'static str)] = &[(PackFormat::T2, "t2")];
 }
 
 /// What a parameter is.

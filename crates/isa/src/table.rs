@@ -1,6 +1,6 @@
 //! The shape of the operation table, and mnemonics.
 
-use crate::generated::{OPS, Op, TrapKind, Type};
+use crate::generated::{OPS, Op, PackFormat, TrapKind, Type};
 use alloc::{string::String, vec::Vec};
 
 /// Kind of a value type.
@@ -212,6 +212,8 @@ pub struct OpInfo {
     pub args: &'static [Arg],
     /// Effects.
     pub effects: &'static [Effect],
+    /// Formats that its packed operand may have; empty where it has none.
+    pub packed: &'static [PackFormat],
     /// One line.
     pub doc: &'static str,
 }

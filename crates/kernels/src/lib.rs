@@ -13,6 +13,7 @@ pub mod conv;
 mod finish;
 mod format;
 mod kernel;
+pub mod limits;
 mod packed;
 mod plan;
 mod product;

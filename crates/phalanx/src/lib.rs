@@ -37,6 +37,7 @@ mod element;
 mod error;
 mod launch;
 pub mod ops;
+pub mod product;
 mod program;
 mod resonance;
 mod sanitize;

@@ -4,7 +4,7 @@ use crate::Rng;
 use crate::values;
 use phalanx_exec::resonance::{Entry, Ratio, Snapshot};
 use phalanx_exec::{ArgValue, Buffer, LaunchClaims, Resonance};
-use phalanx_isa::{Expr, Kernel, Module, ParamKind, Type};
+use phalanx_isa::{Expr, Kernel, Module, PackFormat, ParamKind, Type};
 use std::sync::Arc;
 
 /// What is bound to a parameter: data, not yet buffers, so that every run starts from the same.
@@ -22,9 +22,27 @@ pub enum ArgSpec {
         n: usize,
         /// Columns.
         k: usize,
-        /// Weights, row by row, each -1, 0 or 1.
-        weights: Vec<i8>,
+        /// Format.
+        format: PackFormat,
+        /// Weights, row by row, as [`phalanx_exec::native::pack`] takes them.
+        weights: Vec<f32>,
     },
+}
+
+impl ArgSpec {
+    /// Random packed weights, all over the format's range.
+    pub fn packed(format: PackFormat, n: usize, k: usize, rng: &mut Rng) -> ArgSpec {
+        let mut weight = || match format {
+            PackFormat::T2 | PackFormat::T3 | PackFormat::T2Blocks => rng.below(3) as f32 - 1.0,
+            PackFormat::Q40 => rng.below(16) as f32 - 8.0,
+            PackFormat::I8 | PackFormat::Q80 => rng.below(256) as f32 - 128.0,
+            PackFormat::F32 | PackFormat::F16 | PackFormat::Bf16 => {
+                f32::from_bits(values::random(rng, Type::F32) as u32)
+            }
+        };
+        let weights = (0..n * k).map(|_| weight()).collect();
+        ArgSpec::Packed { n, k, format, weights }
+    }
 }
 
 /// A module and a launch of its first kernel.
@@ -103,8 +121,8 @@ impl Case {
                 ArgSpec::Buffers(ty, all) => {
                     ArgValue::Buffers(all.iter().map(|b| view(ty, b)).collect::<Option<_>>()?)
                 }
-                ArgSpec::Packed { n, k, weights } => {
-                    ArgValue::Packed(Arc::new(phalanx_kernels::pack_t2(*n, *k, weights).ok()?))
+                ArgSpec::Packed { n, k, format, weights } => {
+                    ArgValue::Packed(Arc::new(phalanx_exec::native::pack(*format, *n, *k, weights).ok()?))
                 }
             })
         };
@@ -120,13 +138,12 @@ impl Case {
         let mut args: Vec<ArgSpec> =
             kernel.params.iter().map(|p| small_arg(&p.kind, some_small, rng)).collect();
         for i in 0..args.len() {
-            if let ParamKind::Packed { n, k, .. } = &kernel.params[i].kind {
+            if let ParamKind::Packed { n, k, format } = &kernel.params[i].kind {
                 let (n, k) = (size(kernel, &args, n)?, size(kernel, &args, k)?);
                 if n.checked_mul(k).is_none_or(|all| all > 1 << 14) {
                     return None;
                 }
-                let weights = (0..n * k).map(|_| rng.below(3) as i8 - 1).collect();
-                args[i] = ArgSpec::Packed { n: n as usize, k: k as usize, weights };
+                args[i] = ArgSpec::packed(*format, n as usize, k as usize, rng);
             }
         }
         let lanes = *rng.pick(&[1u32, 7, 32, 33, 40, 64, 129, 160, 257]);
@@ -163,7 +180,9 @@ fn small_arg(kind: &ParamKind, some_small: bool, rng: &mut Rng) -> ArgSpec {
             ArgSpec::Buffers(*elem, (0..*n).map(|_| bytes(*elem)).collect())
         }
         // The shape follows from the other arguments: filled in by the caller.
-        ParamKind::Packed { .. } => ArgSpec::Packed { n: 0, k: 0, weights: Vec::new() },
+        ParamKind::Packed { .. } => {
+            ArgSpec::Packed { n: 0, k: 0, format: PackFormat::T2, weights: Vec::new() }
+        }
     }
 }
 

@@ -152,8 +152,13 @@ impl KernelWriter {
         Base::Param(self.param(ParamKind::Buffer { elem, access, count: Some(count) }))
     }
     /// Packed weights with a shape in terms of the parameters.
-    pub fn packed(&mut self, n: phalanx_isa::Expr, k: phalanx_isa::Expr) -> Base {
-        Base::Param(self.param(ParamKind::Packed { format: phalanx_isa::PackFormat::T2, n, k }))
+    pub fn packed(
+        &mut self,
+        format: phalanx_isa::PackFormat,
+        n: phalanx_isa::Expr,
+        k: phalanx_isa::Expr,
+    ) -> Base {
+        Base::Param(self.param(ParamKind::Packed { format, n, k }))
     }
     /// A shared array; `None`: sized by the launch.
     pub fn shared(&mut self, elem: Type, len: Option<u64>) -> Base {

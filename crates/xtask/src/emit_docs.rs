@@ -85,6 +85,12 @@ fn table(isa: &Isa, name: &str) -> Result<String> {
                 let _ = writeln!(o, "| {set} | {} |", list.join(" "));
             }
         }
+        "packed" => {
+            o += "| format | weights |\n|---|---|\n";
+            for p in &isa.packed {
+                let _ = writeln!(o, "| `{}` | {} |", p.name, p.doc);
+            }
+        }
         "limits" => {
             o += "| limit | value |\n|---|---|\n";
             for (name, value) in &isa.limits {
@@ -101,6 +107,9 @@ fn table(isa: &Isa, name: &str) -> Result<String> {
             for op in ops {
                 let traps: Vec<&str> = op.effects.iter().filter_map(|e| e.strip_prefix("trap.")).collect();
                 let mut doc = op.doc.clone();
+                if !op.packed.is_empty() {
+                    let _ = write!(doc, " Formats: {}.", op.packed.join(", "));
+                }
                 for (operand, text) in &op.footprint {
                     let _ = write!(doc, " Footprint of `{operand}`: {text}.");
                 }

@@ -46,7 +46,8 @@ pub fn emit(isa: &Isa) -> String {
             .iter()
             .enumerate()
             .map(|(i, v)| {
-                let ident = if v.is_empty() { "Global".to_string() } else { camel(v) };
+                let unwritten = if set.contains("Space") { "Global" } else { "None" };
+                let ident = if v.is_empty() { unwritten.to_string() } else { camel(v) };
                 let doc = if v.is_empty() { "Not written.".to_string() } else { format!("`.{v}`") };
                 (ident, i as u16, v.clone(), doc)
             })
@@ -78,6 +79,12 @@ pub fn emit(isa: &Isa) -> String {
         o,
         "impl TrapKind {{\n/// The sentence that a person reads.\npub const fn message(self) -> &'static str {{ match self {{ {arms} }} }}\n}}\n\n"
     );
+    let rows: Vec<_> = isa
+        .packed
+        .iter()
+        .map(|p| (camel(&p.name), p.code.into(), p.name.clone(), format!("{}.", p.doc)))
+        .collect();
+    numbered_enum(&mut o, "PackFormat", "A format of packed weights.", &rows);
     let rows: Vec<_> = isa.ops.iter().map(|p| (p.ident(), p.code, p.name.clone(), p.doc.clone())).collect();
     numbered_enum(
         &mut o,
@@ -122,6 +129,10 @@ pub fn emit(isa: &Isa) -> String {
                     let _ = write!(o, "Effect::{},", camel(e));
                 }
             }
+        }
+        o += "], packed: &[";
+        for format in &op.packed {
+            let _ = write!(o, "PackFormat::{},", camel(format));
         }
         let _ = writeln!(o, "], doc: {:?} }},", op.doc);
     }

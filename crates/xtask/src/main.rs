@@ -1,5 +1,5 @@
 //! Development tasks: `cargo xtask gen` writes all code, tables and grammars that follow from `isa/*.toml`;
-//! `cargo xtask gen --check` fails where a committed file differs from what would be written.
+//! `cargo xtask gen --check` fails where a committed file differs from what would be written; `cargo xtask roofline` draws a record.
 //!
 //! Invariant: nothing under `isa/` is repeated by hand elsewhere; this crate is the only reader of those files.
 #![forbid(unsafe_code)]
@@ -9,6 +9,7 @@ mod emit_isa;
 mod emit_rows;
 mod emit_semantics;
 mod model;
+mod roofline;
 
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
@@ -22,7 +23,11 @@ fn main() -> Result<()> {
     match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["gen"] => generate(false),
         ["gen", "--check"] => generate(true),
-        _ => bail!("usage: cargo xtask gen [--check]"),
+        ["roofline", record, out] => {
+            let text = std::fs::read_to_string(record).with_context(|| (*record).to_string())?;
+            std::fs::write(out, roofline::chart(&text, 1)?).with_context(|| (*out).to_string())
+        }
+        _ => bail!("usage: cargo xtask gen [--check], cargo xtask roofline RECORD.jsonl OUT.svg"),
     }
 }
 

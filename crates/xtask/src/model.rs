@@ -31,12 +31,21 @@ pub struct TrapRow {
     pub message: String,
 }
 
+/// A format of packed weights.
+#[derive(Deserialize)]
+pub struct PackedRow {
+    pub name: String,
+    pub code: u8,
+    pub doc: String,
+}
+
 #[derive(Deserialize)]
 struct TypesFile {
     #[serde(rename = "type")]
     types: Vec<TypeRow>,
     sets: BTreeMap<String, Vec<String>>,
     modes: BTreeMap<String, Vec<String>>,
+    packed: Vec<PackedRow>,
     special: Vec<SpecialRow>,
     trap: Vec<TrapRow>,
     limits: BTreeMap<String, u64>,
@@ -65,6 +74,8 @@ struct OpRow {
     does: BTreeMap<String, String>,
     #[serde(default)]
     footprint: BTreeMap<String, String>,
+    #[serde(default)]
+    packed: Vec<String>,
     doc: String,
     #[serde(default)]
     test: Vec<String>,
@@ -109,6 +120,8 @@ pub struct Op {
     pub args: Vec<Arg>,
     pub does: BTreeMap<String, String>,
     pub footprint: BTreeMap<String, String>,
+    /// Formats that its packed operand may have.
+    pub packed: Vec<String>,
     pub doc: String,
     pub test: Vec<String>,
     pub file: String,
@@ -128,6 +141,7 @@ impl Op {
 pub struct Isa {
     pub types: Vec<TypeRow>,
     pub modes: BTreeMap<String, Vec<String>>,
+    pub packed: Vec<PackedRow>,
     pub specials: Vec<SpecialRow>,
     pub traps: Vec<TrapRow>,
     pub limits: BTreeMap<String, u64>,
@@ -174,6 +188,7 @@ pub fn load(dir: &Path) -> Result<Isa> {
     let mut isa = Isa {
         types: base.types,
         modes: base.modes,
+        packed: base.packed,
         specials: base.special,
         traps: base.trap,
         limits: base.limits,
@@ -288,7 +303,18 @@ fn check_row(row: OpRow, file: &str, isa: &Isa, sets: &BTreeMap<String, Vec<Stri
         bail!("`does` is for alu rows");
     }
     if row.kind == "native" {
-        ensure!(!row.footprint.is_empty(), "a native row states a footprint");
+        for arg in row.args.iter().filter(|a| a.contains(":out.") || a.contains(":input.")) {
+            let name = arg.split(':').next().unwrap_or("");
+            ensure!(row.footprint.contains_key(name), "a native row states the footprint of `{name}`");
+        }
+    }
+    let takes_packed = row.args.iter().any(|a| a.ends_with(":packed"));
+    ensure!(
+        takes_packed != row.packed.is_empty(),
+        "`packed` is for rows with a packed operand, and all of them"
+    );
+    for format in &row.packed {
+        ensure!(isa.packed.iter().any(|p| p.name == *format), "unknown packed format `{format}`");
     }
     Ok(Op {
         name: row.name,
@@ -302,6 +328,7 @@ fn check_row(row: OpRow, file: &str, isa: &Isa, sets: &BTreeMap<String, Vec<Stri
         args,
         does: row.does,
         footprint: row.footprint,
+        packed: row.packed,
         doc: row.doc,
         test: row.test,
         file: file.into(),

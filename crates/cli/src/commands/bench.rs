@@ -8,9 +8,11 @@
 mod assemble;
 mod cases;
 mod launch;
+mod matmul;
 mod native;
 mod programs;
 mod resonance;
+mod rivals;
 mod timing;
 
 use crate::console::{Console, say};
@@ -36,6 +38,9 @@ pub struct Args {
     /// A row per case
     #[arg(long)]
     json: bool,
+    /// Which products
+    #[command(flatten)]
+    products: matmul::Options,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -48,6 +53,8 @@ enum Name {
     Programs,
     /// Shared state: the accumulator of the resonance
     Sanitize,
+    /// Matrix products: beside the machine's limits, or a rival
+    Matmul,
 }
 
 /// One measured case.
@@ -88,7 +95,11 @@ impl Table {
             format!("{} ({}..{})", figure(r.middle), figure(r.low), figure(r.high))
         });
         let agrees = if *verified == Some(false) { "  ANSWERS DIFFER" } else { "" };
-        let line = format!("{case:33} {:>7} {unit:7} {rival_text:>7}  {ratio_text}{agrees}", figure(*ours));
+        let of_limit = limit.map_or(String::new(), |l| format!("  {:.0} % of the limit", 100.0 * ours / l));
+        let line = format!(
+            "{case:33} {:>7} {unit:7} {rival_text:>7}  {ratio_text}{of_limit}{agrees}",
+            figure(*ours)
+        );
         self.console.line(line.trim_end())?;
         if *verified == Some(false) {
             self.wrong += 1;
@@ -118,6 +129,9 @@ fn figure(x: f64) -> String {
 /// # Errors
 /// A launch fails, answers differ, or stdout cannot be written.
 pub fn run(args: &Args) -> anyhow::Result<()> {
+    if !matches!(args.name, Name::Matmul) {
+        args.products.refuse()?;
+    }
     let console = Console::new(args.json);
     let machine = Machine::detect().short();
     let cpu = args.device.open()?;
@@ -132,6 +146,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         Name::Launch => launch::run(&cpu, &mut table)?,
         Name::Programs => programs::run(&args.device, &mut table)?,
         Name::Sanitize => resonance::run(&cpu, args.device.tier(), &mut table)?,
+        Name::Matmul => matmul::run(&args.device, &args.products, &mut table)?,
     }
     anyhow::ensure!(table.wrong == 0, "{} cases with answers that differ", table.wrong);
     Ok(())

@@ -7,8 +7,9 @@ use crate::source::{Content, Source};
 use anyhow::Context;
 use phalanx::asm::{SourceMap, assemble, disassemble};
 use phalanx::isa::{
-    Effect, Expr, ExprOp, Inst, Kernel as KernelData, Kind, Loc, ParamKind, Place, PlaceItem,
+    Effect, Expr, ExprOp, Inst, Kernel as KernelData, Kind, Loc, PackFormat, ParamKind, Place, PlaceItem,
 };
+use phalanx::kernels::{Plan, Split, limits};
 use phalanx::verify::{AccessPattern, KernelAnalysis, ObjectUse, Scope, collective, writes};
 use phalanx::{Cpu, Kernel, Program};
 use serde_json::{Value, json};
@@ -23,6 +24,9 @@ pub struct Args {
     /// Program text or binary module
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
+    /// Show too how products with weights of this format and shape are divided
+    #[arg(long, value_name = "FORMAT:NxK", value_parser = product)]
+    product: Option<(PackFormat, usize, usize)>,
     /// Where it would run
     #[command(flatten)]
     device: Device,
@@ -48,9 +52,50 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         }
     };
     machine(args, &cpu, console)?;
+    if let Some((format, n, k)) = args.product {
+        plans(&cpu, (format, n, k), console)?;
+    }
     let Some((source, program)) = program else { return Ok(()) };
     let text = Text::of(&source, &program)?;
     program.kernels().iter().try_for_each(|k| explain(k, &cpu, &text, console))
+}
+
+fn product(text: &str) -> Result<(PackFormat, usize, usize), String> {
+    let wrong = || {
+        format!(
+            "write a format and rows x columns, as t2:2560x6912; formats are {}",
+            PackFormat::WORDS.join(", ")
+        )
+    };
+    let (format, shape) = text.split_once(':').ok_or_else(wrong)?;
+    let (n, k) = shape.split_once('x').ok_or_else(wrong)?;
+    let sizes = n.parse().ok().zip(k.parse().ok());
+    let ((n, k), format) = sizes.zip(PackFormat::from_name(format)).ok_or_else(wrong)?;
+    Ok((format, n, k))
+}
+
+/// How products with such weights are divided over this device's threads.
+fn plans(cpu: &Cpu, (format, n, k): (PackFormat, usize, usize), console: Console) -> anyhow::Result<()> {
+    let layout = phalanx::exec::native::packed_format(format);
+    console.line("")?;
+    console.line(format!("product  {format} {n} x {k}, {}", count(cpu.threads() as u64, "thread")))?;
+    console.line(format!("{:>9}  {:14} {:>6}  tile", "columns", "divided along", "tiles"))?;
+    for m in [1, 2, 4, 8, 32, 128, 512] {
+        let plan = Plan::choose(layout, m, n, cpu.threads());
+        let along = match plan.split() {
+            Split::None => "nothing",
+            Split::Weights => "weight rows",
+            Split::Activations => "columns",
+            Split::Both => "both",
+        };
+        let tile = format!("{} columns x {} weight rows", plan.tile_m, plan.tile_n);
+        console.line(format!("{m:>9}  {along:14} {:>6}  {tile}", plan.len()))?;
+        console.row(&json!({
+            "product": format.name(), "n": n, "k": k, "columns": m, "threads": cpu.threads(),
+            "divided_along": along, "tiles": plan.len(), "tile_columns": plan.tile_m, "tile_rows": plan.tile_n,
+        }))?;
+    }
+    Ok(())
 }
 
 fn machine(args: &Args, cpu: &Cpu, console: Console) -> anyhow::Result<()> {
@@ -68,13 +113,16 @@ fn machine(args: &Args, cpu: &Cpu, console: Console) -> anyhow::Result<()> {
     let (executor, threads) = (cpu.executor(), cpu.threads());
     console.line(format!("runs on  executor {executor}, {}", count(threads as u64, "thread")))?;
     let (read, fma) = (read / 1e9, fma / 1e9);
-    console.line(format!("measured read {read:.1} GB/s, f32 {fma:.0} GFLOP/s a core"))?;
+    let int8 = limits::int8_rate(tier, Duration::from_millis(60)).map(|r| r / 1e9);
+    let int8_text = int8.map_or(String::new(), |r| format!(", int8 {r:.0} GMAC/s a core"));
+    console.line(format!("measured read {read:.1} GB/s, f32 {fma:.0} GFLOP/s a core{int8_text}"))?;
     let mut row = machine.row();
     row["simd_used"] = json!(tier.name());
     row["executor"] = json!(executor);
     row["threads"] = json!(threads);
     row["read_gb_per_s"] = json!(read);
     row["f32_gflop_per_s"] = json!(fma);
+    row["int8_gmac_per_s"] = json!(int8);
     Ok(console.row(&row)?)
 }
 

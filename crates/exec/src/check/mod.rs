@@ -369,7 +369,8 @@ impl Bound {
             checks,
             |again| self.launch(slots.clone(), workers, if again { &alone } else { options }, held.as_ref()),
             |launch| {
-                prepared.run(launch).and_then(|()| if checks.race { Ok(()) } else { launch.claims.check() })
+                let result = prepared.run(launch);
+                if checks.race { result } else { launch.claims.check(result) }
             },
         );
         report.trap = result.err().map(|t| self.trapped(t));

@@ -7,8 +7,9 @@ use super::memory::{AtomicOp, IndexFns, PoolOp};
 use super::parked::parked;
 use super::{checked, tier};
 use crate::check::{Class, SyncOrder, sync_order};
+use crate::native;
 use crate::resonance::FrontLoop;
-use phalanx_isa::{ArgType, Atomic};
+use phalanx_isa::{Activation, ArgType, Atomic};
 use phalanx_isa::{
     Base, Cmp, Effect, Inst, Kernel, Kind, LoadOrder, Mem, Op, Operand, Order, ParamKind, Role, Special,
     StoreOrder, Type,
@@ -152,8 +153,20 @@ pub(super) struct Slot {
 /// An operation that the block carries out once all chunks have arrived.
 pub(super) enum BlockOp {
     Barrier,
-    Reduce { ty: Type, dest: Place, uniform: bool, combine: fn(u64, u64) -> u64 },
-    MatmulT2 { y: MemOperand, w: u16, x: MemOperand, numbers: [(Place, u8); 5] },
+    Reduce {
+        ty: Type,
+        dest: Place,
+        uniform: bool,
+        combine: fn(u64, u64) -> u64,
+    },
+    /// Slots and strides of the numbers.
+    Native {
+        op: Op,
+        activation: Activation,
+        places: Vec<MemOperand>,
+        packed: u16,
+        numbers: Vec<(Place, u8)>,
+    },
 }
 
 /// A memory operand of a block operation: parameter, index into an array of buffers, first element (slot, stride, type), disp.
@@ -189,6 +202,8 @@ pub(super) struct Program {
     pub(super) has_loops: bool,
     /// How the resonance sums many f64.
     pub(super) front: FrontLoop,
+    pub(super) has_native: bool,
+    pub(super) tier: Tier,
 }
 
 const LINE: u32 = 64;
@@ -275,6 +290,8 @@ pub(super) fn decode(kernel: &Kernel, analysis: &KernelAnalysis, tier: Tier, for
         has_block_ops: analysis.funcs.iter().any(|f| !f.block_collectives.is_empty()),
         static_cost: insts().count() as u64,
         front: FrontLoop::at(tier),
+        has_native: analysis.native,
+        tier,
         has_loops: analysis.funcs.iter().any(|f| !f.cfg.back_edges().is_empty() || f.recursive),
     }
 }
@@ -862,13 +879,15 @@ impl Decoder<'_> {
             }
             _ => MemOperand { param: 0, which: None, index: (NOWHERE, 0, Type::U64), disp: 0 },
         };
-        let (y, x) = (mem(&inst.args[0]), mem(&inst.args[2]));
-        let w = match &inst.args[1] {
-            Operand::Object(Base::Param(p)) => *p,
+        let (places, packed, numbers) = native::operands(inst.op);
+        let places = places.map(|i| mem(&inst.args[i])).collect();
+        let packed = match packed.map(|i| &inst.args[i]) {
+            Some(Operand::Object(Base::Param(p))) => *p,
             _ => 0,
         };
-        let numbers = std::array::from_fn(|i| self.source(&inst.args[3 + i], Type::U32));
-        self.block_ops.push(BlockOp::MatmulT2 { y, w, x, numbers });
+        let numbers = numbers.map(|i| self.source(&inst.args[i], Type::U32)).collect();
+        let activation = native::activation(inst.op, inst.modes);
+        self.block_ops.push(BlockOp::Native { op: inst.op, activation, places, packed, numbers });
         self.block_ops.len() as u32 - 1
     }
 }

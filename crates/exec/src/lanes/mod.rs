@@ -25,7 +25,7 @@ mod tier;
 
 use crate::check::{self, BlockCheck};
 use crate::launch::{Executor, Launch, LaunchError, Prepared};
-use crate::native::{MatmulT2, Site, matmul_t2};
+use crate::native::{self, Body, Call, NUMBERS, PLACES, Site, Workspace};
 use crate::schedule::{Choices, Order, Purpose};
 use crate::trap::{LaneTrap, TrapDetail};
 use crate::view::View;
@@ -136,6 +136,7 @@ struct BlockState {
     positions: [Vec<u32>; 3],
     chunks: Vec<Chunk>,
     shared: Vec<u64>,
+    native: Workspace,
     /// Whether the launch's constants are in the chunks' first frames.
     ready: bool,
     plain: bool,
@@ -171,7 +172,8 @@ impl Prepared for LanesKernel {
         // Work below some microseconds is done before another thread could have woken up. Loops make the guess a lower bound;
         // such kernels count as if each instruction ran a hundred times.
         let per_block = program.static_cost * chunks as u64 * if program.has_loops { 100 } else { 1 };
-        let cost = per_block.saturating_mul(blocks).saturating_mul(10);
+        let native = if program.has_native { native::nanoseconds(launch) } else { 0 };
+        let cost = per_block.saturating_mul(blocks).saturating_mul(10).saturating_add(native);
         let alone = threads <= 1 || cost < 20_000;
         let grain = if cost < 2_000_000 { Grain::Short } else { Grain::Coarse };
         let states = StatePool { kernel: self, get: &get };
@@ -256,6 +258,7 @@ impl LanesKernel {
                     positions,
                     chunks,
                     shared: Vec::new(),
+                    native: Workspace::default(),
                     ready: false,
                     plain,
                     choices: Choices::default(),
@@ -557,16 +560,19 @@ impl BlockState {
                 }
                 Ok(())
             }
-            BlockOp::MatmulT2 { y, w, x, numbers } => {
+            BlockOp::Native { op: native, activation, places, packed, numbers } => {
                 let site = Site { func: self.chunks[0].func, inst: op.inst, block: env.block };
-                let mut number = [0u32; 5];
-                for (n, (slot, stride)) in number.iter_mut().zip(numbers) {
+                let (op, activation, packed) = (*native, *activation, *packed);
+                let (places_of, numbers_of) = (places, numbers);
+                let (mut places, mut numbers) = ([native::Place::default(); PLACES], [0u32; NUMBERS]);
+                for (n, (slot, stride)) in numbers.iter_mut().zip(numbers_of) {
                     *n = self.uniform_value(*slot, *stride, Type::U32, site)? as u32;
                 }
-                let [m, n0, nn, ldy, ldx] = number;
-                let y = self.mem_operand(y, site)?;
-                let x = self.mem_operand(x, site)?;
-                matmul_t2(env.launch, &MatmulT2 { y, w: *w, x, m, n0, nn, ldy, ldx }, site)
+                for (p, mem) in places.iter_mut().zip(places_of) {
+                    *p = self.place(mem, site)?;
+                }
+                let call = Call { op, activation, places, packed, numbers };
+                native::run(env.launch, &call, Body::Tier(env.program.tier), &mut self.native, site)
             }
         }
     }
@@ -588,7 +594,7 @@ impl BlockState {
         Ok(first)
     }
 
-    fn mem_operand(&mut self, m: &MemOperand, site: Site) -> Result<(u16, u64, u64), LaneTrap> {
+    fn place(&mut self, m: &MemOperand, site: Site) -> Result<native::Place, LaneTrap> {
         let which = match m.which {
             None => 0,
             Some((slot, stride, ty)) => {
@@ -599,7 +605,7 @@ impl BlockState {
         let (slot, stride, ty) = m.index;
         let first = extend(self.uniform_value(slot, stride, ty, site)?, ty) + i128::from(m.disp);
         // A negative or huge place is beyond every buffer.
-        Ok((m.param, which, u64::try_from(first).unwrap_or(u64::MAX)))
+        Ok(native::Place { param: m.param, which, first: u64::try_from(first).unwrap_or(u64::MAX) })
     }
 }
 

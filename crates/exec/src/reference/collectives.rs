@@ -1,13 +1,12 @@
 //! Collective instructions, carried out once all lanes of their scope have arrived.
 
 use super::lane::{Context, LOADS, Lane, STORES, State, arg_type};
-use super::observe::{Access, How};
+use super::observe::Access;
 use super::prims::int;
 use crate::collective as order;
-use crate::launch::Slot;
-use crate::native::{MatmulT2, Site, matmul_t2};
+use crate::native::{self, Body, Call, NUMBERS, PLACES, Place, Site, Workspace};
 use crate::trap::{LaneTrap, TrapDetail};
-use phalanx_isa::{Base, Inst, Mem, Op, Operand, Reduce, Scan, Shuffle, TrapKind, Type, Vote};
+use phalanx_isa::{Base, Inst, Kind, Op, Operand, Reduce, Role, Scan, Shuffle, TrapKind, Type, Vote};
 use phalanx_verify::Scope as Together;
 
 fn is_member(lane: &Lane) -> bool {
@@ -84,8 +83,8 @@ pub fn block(ctx: &Context<'_>, lanes: &mut [Lane]) -> Result<(), LaneTrap> {
             let result = order::reduce_block(mode, inst.ty.unwrap_or(Type::U32), &values);
             lanes.iter_mut().for_each(|l| l.set(&inst.args[0], result));
         }
-        Op::MatmulT2 => {
-            matmul(ctx, inst, lanes)?;
+        op if op.info().kind == Kind::Native => {
+            native_op(ctx, inst, lanes)?;
             if let Some(observer) = ctx.observer {
                 observer.barrier(ctx.block, all, Together::Block);
             }
@@ -97,51 +96,45 @@ pub fn block(ctx: &Context<'_>, lanes: &mut [Lane]) -> Result<(), LaneTrap> {
     Ok(())
 }
 
-fn matmul(ctx: &Context<'_>, inst: &Inst, lanes: &[Lane]) -> Result<(), LaneTrap> {
-    let (Operand::Mem(y), Operand::Object(Base::Param(w)), Operand::Mem(x)) =
-        (&inst.args[0], &inst.args[1], &inst.args[2])
-    else {
-        return Ok(());
-    };
+fn native_op(ctx: &Context<'_>, inst: &Inst, lanes: &[Lane]) -> Result<(), LaneTrap> {
+    let mem = |i: usize| if let Operand::Mem(m) = &inst.args[i] { Some(m) } else { None };
     let all = |l: &Lane| {
-        let numbers: Vec<i128> =
-            (3..inst.args.len()).map(|i| int(arg_type(inst, i), l.arg(ctx, inst, i))).collect();
-        (l.address(ctx, y), l.address(ctx, x), numbers)
+        let (places, _, numbers) = native::operands(inst.op);
+        let places: Vec<_> = places.filter_map(mem).map(|m| l.address(ctx, m)).collect();
+        let numbers: Vec<_> = numbers.map(|i| int(arg_type(inst, i), l.arg(ctx, inst, i))).collect();
+        (places, numbers)
     };
-    let (first_y, first_x, numbers) = all(&lanes[0]);
-    if lanes[1..].iter().any(|l| all(l) != (first_y, first_x, numbers.clone())) {
+    let first = all(&lanes[0]);
+    if lanes[1..].iter().any(|l| all(l) != first) {
         return Err(lanes[0].trap(ctx, TrapKind::NotUniform, TrapDetail::None));
     }
-    let place = |mem: &Mem, (which, index): (i128, i128)| {
-        let Base::Param(p) = mem.base else {
-            return Err(lanes[0].trap(ctx, TrapKind::Shape, TrapDetail::None));
-        };
-        let len = u64::try_from(which).ok().and_then(|w| ctx.launch.view(p, w)).map_or(0, |v| v.len());
-        match (u64::try_from(which), u64::try_from(index)) {
-            (Ok(which), Ok(index)) => Ok((p, which, index)),
-            _ => {
-                let detail =
-                    TrapDetail::Index { base: mem.base, index: if which < 0 { which } else { index }, len };
-                Err(lanes[0].trap(ctx, TrapKind::OutOfBounds, detail))
-            }
-        }
+    let (mut places, mut numbers) = ([Place::default(); PLACES], [0u32; NUMBERS]);
+    let (at, packed, _) = native::operands(inst.op);
+    for ((place, mem), (which, index)) in places.iter_mut().zip(at.filter_map(mem)).zip(first.0) {
+        let param = if let Base::Param(p) = mem.base { p } else { 0 };
+        // A negative place is beyond every buffer.
+        let [which, first] = [which, index].map(|v| u64::try_from(v).unwrap_or(u64::MAX));
+        *place = Place { param, which, first };
+    }
+    numbers.iter_mut().zip(first.1).for_each(|(n, v)| *n = v as u32);
+    let packed = match packed.map(|i| &inst.args[i]) {
+        Some(Operand::Object(Base::Param(p))) => *p,
+        _ => 0,
     };
-    let [m, n0, nn, ldy, ldx] = std::array::from_fn(|i| numbers.get(i).map_or(0, |v| *v as u32));
-    let op = MatmulT2 { y: place(y, first_y)?, w: *w, x: place(x, first_x)?, m, n0, nn, ldy, ldx };
+    let call =
+        Call { op: inst.op, activation: native::activation(inst.op, inst.modes), places, packed, numbers };
     let site = Site { func: lanes[0].frame().func, inst: lanes[0].frame().at, block: ctx.block };
-    matmul_t2(ctx.launch, &op, site)?;
-    if let (Some(observer), Some(Slot::Packed(weights))) = (ctx.observer, ctx.launch.slots.get(*w as usize)) {
-        let seen = |(param, which, first): (u16, u64, u64), stride: u32, width: u64, how: How| {
-            for (row, column) in (0..u64::from(m)).flat_map(|r| (0..width).map(move |c| (r, c))) {
-                let index = first + row * u64::from(stride) + column;
-                let bits = ctx.launch.view(param, which).and_then(|v| v.load(index)).unwrap_or(0);
-                let (which, index) = (which.into(), index.into());
-                let (block, lane, site, base) = (ctx.block, 0, (site.func, site.inst), Base::Param(param));
-                observer.access(Access { block, lane, site, base, which, index, how, bits });
-            }
-        };
-        seen(op.x, ldx, weights.k() as u64, LOADS);
-        seen(op.y, ldy, u64::from(nn), STORES);
+    native::run(ctx.launch, &call, Body::Reference, &mut Workspace::default(), site)?;
+    let Some(observer) = ctx.observer else { return Ok(()) };
+    for (role, area) in native::areas(ctx.launch, &call) {
+        let how = if role == Role::Out { STORES } else { LOADS };
+        for (row, column) in (0..area.rows).flat_map(|r| (0..area.width).map(move |c| (r, c))) {
+            let index = area.first + row * area.stride + column;
+            let bits = ctx.launch.view(area.param, area.which).and_then(|v| v.load(index)).unwrap_or(0);
+            let (which, index) = (area.which.into(), index.into());
+            let (block, lane, site, base) = (ctx.block, 0, (site.func, site.inst), Base::Param(area.param));
+            observer.access(Access { block, lane, site, base, which, index, how, bits });
+        }
     }
     Ok(())
 }

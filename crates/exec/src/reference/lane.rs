@@ -555,7 +555,12 @@ impl Lane {
             | Op::Sreduce
             | Op::Scan
             | Op::Reduce
-            | Op::MatmulT2 => {
+            | Op::MatmulT2
+            | Op::QuantRows
+            | Op::MatmulQ
+            | Op::LinearQ
+            | Op::MatmulF
+            | Op::LinearF => {
                 self.state = State::Waiting { member: active };
                 return Ok(());
             }

@@ -11,7 +11,7 @@
 //! //=       6 7 8                         a line that begins with a number continues the values above
 //! //=   y = zeros f32 5                   or `iota f32 100`, `random f32 100 SEED [LOW HIGH]`, `file path.npy`
 //! //=   xs[0] = u8: 1 2                   one buffer of an array of buffers
-//! //=   w = packed t2 2x4: 1 0 -1 1  0 0 1 -1      packed weights, or `packed t2 64x256 random SEED`
+//! //=   w = packed t2 2x4: 1 0 -1 1  0 0 1 -1      packed weights, or `packed t2 64x256 random SEED`: -1, 0 and 1
 //! //=   expect y = f32: 2 4 6 8 10        values as above: equal bits, any NaN equals any NaN
 //! //=   expect y = file path.npy within 1e-6       |difference| <= 1e-6 + 1e-6 * |expected|
 //! //=   expect trap out_of_bounds
@@ -200,7 +200,7 @@ pub enum Value {
     /// A buffer.
     Buffer(Source),
     /// Packed weights: format, rows, columns, and the weights row by row.
-    Packed(PackFormat, usize, usize, Vec<i8>),
+    Packed(PackFormat, usize, usize, Vec<f32>),
 }
 
 /// Where a buffer's elements come from.

@@ -223,23 +223,25 @@ fn parse_packed(words: &[&str]) -> Result<Value, String> {
     let [format, shape, rest @ ..] = words else {
         return Err("write `packed t2 4x16: 1 0 -1 ...`".into());
     };
-    let find = PackFormat::ALL.iter().find(|(_, word)| word == format);
-    let known = || PackFormat::ALL.iter().map(|(_, word)| *word).collect::<Vec<_>>().join(", ");
-    let (format, _) =
-        find.ok_or_else(|| format!("no format is called `{format}`; there are: {}", known()))?;
+    let find = PackFormat::from_name(format);
+    let known = || PackFormat::WORDS.join(", ");
+    let format = find.ok_or_else(|| format!("no format is called `{format}`; there are: {}", known()))?;
     let (n, k) = parse_shape(shape.trim_end_matches(':'))?;
     let count = n.checked_mul(k).filter(|c| *c <= MAX_ELEMENTS).ok_or("too many weights")?;
     let bytes = match rest {
         ["random", seed] => {
-            data::random(Type::I8, count, number(seed)?, -1.0, 1.0).map_err(|e| e.to_string())?
+            // Integers, and few enough of them that a sum of products is exact in f32 too.
+            let small = data::random(Type::I8, count, number(seed)?, -1.0, 1.0).map_err(|e| e.to_string())?;
+            small.into_iter().flat_map(|b| f32::from(b as i8).to_ne_bytes()).collect()
         }
-        values if shape.ends_with(':') => parse_values(Type::I8, values)?,
+        values if shape.ends_with(':') => parse_values(Type::F32, values)?,
         _ => return Err("write `packed t2 4x16: 1 0 -1 ...` or `packed t2 4x16 random SEED`".into()),
     };
-    if bytes.len() != count {
-        return Err(format!("{n} x {k} weights are {count}, not {}", bytes.len()));
+    let weights: Vec<f32> = bytes.as_chunks().0.iter().map(|b| f32::from_ne_bytes(*b)).collect();
+    if weights.len() != count {
+        return Err(format!("{n} x {k} weights are {count}, not {}", weights.len()));
     }
-    Ok(Value::Packed(*format, n, k, bytes.into_iter().map(|b| b as i8).collect()))
+    Ok(Value::Packed(format, n, k, weights))
 }
 
 fn parse_source(words: &[&str]) -> Result<Source, String> {
@@ -315,7 +317,7 @@ mod tests {
         assert_eq!(one.args[2].value, Value::Buffer(Source::Bytes(Type::F32, four)));
         assert_eq!(one.args[3].value, Value::Buffer(Source::Bytes(Type::F32, vec![0; 8])));
         assert_eq!(one.args[4].target, Target { name: "xs".into(), index: Some(1) });
-        assert_eq!(one.args[5].value, Value::Packed(PackFormat::T2, 1, 3, vec![1, 0, -1]));
+        assert_eq!(one.args[5].value, Value::Packed(PackFormat::T2, 1, 3, vec![1.0, 0.0, -1.0]));
         assert_eq!(
             (&one.expects[0].source, one.expects[0].within),
             (&Source::File("a.npy".into()), Some(1e-6))

@@ -6,7 +6,7 @@ use crate::{
     ArgValue, BoundLaunch, Checks, Cpu, Entry, Kernel, LaunchError, LaunchShape, Program, RawView, Resonance,
     RunOptions, Snapshot, data,
 };
-use phalanx_isa::{PackFormat, ParamKind, TrapKind, Type};
+use phalanx_isa::{ParamKind, TrapKind, Type};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -209,9 +209,7 @@ impl Bindings {
                 }
             }
             (Value::Packed(format, n, k, weights), ParamKind::Packed { .. }) => {
-                let packed = match format {
-                    PackFormat::T2 => phalanx_kernels::pack_t2(*n, *k, weights),
-                };
+                let packed = phalanx_exec::native::pack(*format, *n, *k, weights);
                 Arc::new(packed.map_err(|e| e.to_string())?).into_arg()
             }
             (_, kind) => {

@@ -3,11 +3,11 @@
 use super::{Writer, type_of};
 use crate::emit::{FuncWriter, element, guard};
 use crate::{ArgSpec, Case, values};
-use phalanx_isa::{Access, Expr, Mnemonic, Op, Operand, Type};
+use phalanx_isa::{Access, Expr, Kind, Mnemonic, Op, Operand, Role, Special, Type};
 
 /// The whole case.
 pub(super) fn case(mut w: Writer<'_>, m: &Mnemonic) -> Case {
-    if m.op == Op::MatmulT2 {
+    if m.op.info().kind == Kind::Native {
         return native(w, m);
     }
     let lanes = w.lanes();
@@ -123,48 +123,93 @@ fn call(
     f
 }
 
-/// A ternary product per block, each on rows of its own.
+/// A native operation per block, each on rows of its own: sizes by the names that the table gives its operands.
 fn native(mut w: Writer<'_>, m: &Mnemonic) -> Case {
     w.grid = [w.rng.between(1, 3), 1, 1];
     let blocks = w.grid[0] as usize;
-    let (n, k, rows) = (1 + w.rng.below(9), 1 + w.rng.below(70), w.rng.below(4));
+    let (n, rows) = (1 + w.rng.below(9), w.rng.below(4));
+    let most = if w.rng.one_in(4) { 300 } else { 70 };
+    let k = 1 + w.rng.below(most);
     let first = w.rng.below(n);
     let width = w.rng.below(n - first + 1);
-    let (ldy, ldx) = (width + w.rng.below(3), k + w.rng.below(3));
-    let y: Vec<u64> = (0..blocks * rows.max(1) * ldy.max(1) + 3).map(|i| i as u64 * 77).collect();
-    let y = w.buffer_of(Type::I32, Access::InOut, &y);
-    let x: Vec<u64> = (0..rows * ldx + 2).map(|_| values::random(w.rng, Type::I8)).collect();
-    let x = w.buffer_of(Type::I8, Access::In, &x);
-    let (pn, pk) = (w.scalar_of(Type::U32, n as u64), w.scalar_of(Type::U32, k as u64));
-    let (Operand::Param(pn), Operand::Param(pk)) = (pn, pk) else { unreachable!("scalars are parameters") };
-    let weights = (0..n * k).map(|_| w.rng.below(3) as i8 - 1).collect();
-    w.args.push(ArgSpec::Packed { n, k, weights });
-    let packed = w.k.packed(Expr::Param(pn), Expr::Param(pk));
+    let out_width = if m.op == Op::QuantRows { k } else { width };
+    let (ldy, ldx) = (out_width + w.rng.below(3), k + w.rng.below(3));
     let wrong = if w.legal { 0 } else { w.rng.below(5) };
-    let mut numbers = [rows, first, width, ldy, ldx].map(|v| v as u64);
-    if (1..4).contains(&wrong) {
-        numbers[wrong - 1] += 7;
-    }
     // Each block's rows follow those of the one before it.
-    let at = w.f.reg(Type::U32);
-    let step = Operand::Imm((rows * ldy) as u64);
-    w.f.op("mul.u32", &[&at, &Operand::Special(phalanx_isa::Special::BlockLinear), &step]);
-    let mut args = vec![element(y, &at, 1), Operand::Object(packed), element(x, &Operand::Imm(0), 1)];
-    for (i, v) in numbers.into_iter().enumerate() {
-        args.push(match w.rng.below(3) {
-            0 => Operand::Imm(v),
-            1 => w.scalar_of(Type::U32, v),
+    let step = |w: &mut Writer<'_>, n: usize| {
+        let at = w.f.reg(Type::U32);
+        w.f.op("mul.u32", &[&at, &Operand::Special(Special::BlockLinear), &Operand::Imm(n as u64)]);
+        at
+    };
+    let mut args: Vec<Operand> = Vec::new();
+    let mut outputs = Vec::new();
+    for arg in m.op.info().args {
+        let ty = type_of(m, arg.ty);
+        let values = |w: &mut Writer<'_>, n: usize| -> Vec<u64> {
+            (0..n).map(|_| values::random(w.rng, ty)).collect()
+        };
+        let number = match (arg.role, arg.name) {
+            (Role::Out, name) => {
+                let (each, extra) = if name == "scale" { (rows, 2) } else { (rows * ldy, 3) };
+                let data: Vec<u64> = (0..blocks * each + extra).map(|i| i as u64 * 77).collect();
+                let buffer = w.buffer_of(ty, Access::InOut, &data);
+                let at = step(&mut w, each);
+                outputs.push((buffer, at.clone(), ty));
+                args.push(element(buffer, &at, 1));
+                continue;
+            }
+            (Role::Input, name) => {
+                let n = match name {
+                    "scale" => rows + 1,
+                    "bias" => n + 1,
+                    _ => rows * ldx + 2,
+                };
+                let data = values(&mut w, n);
+                // What nobody writes is read where it lies; the rest by way of atomics.
+                let access = if w.rng.one_in(3) { Access::InOut } else { Access::In };
+                let buffer = w.buffer_of(ty, access, &data);
+                args.push(element(buffer, &Operand::Imm(0), i64::from(name == "bias")));
+                continue;
+            }
+            (Role::Packed, _) => {
+                let (pn, pk) = (w.scalar_of(Type::U32, n as u64), w.scalar_of(Type::U32, k as u64));
+                let (Operand::Param(pn), Operand::Param(pk)) = (pn, pk) else {
+                    unreachable!("scalars are parameters")
+                };
+                let format = *w.rng.pick(m.op.info().packed);
+                let weights = ArgSpec::packed(format, n, k, w.rng);
+                w.args.push(weights);
+                args.push(Operand::Object(w.k.packed(format, Expr::Param(pn), Expr::Param(pk))));
+                continue;
+            }
+            (_, "m") => rows + 7 * usize::from(wrong == 1),
+            (_, "n0") => first + 7 * usize::from(wrong == 2),
+            (_, "nn") => width + 7 * usize::from(wrong == 3),
+            (_, "k") => k + 7 * usize::from(wrong == 3),
+            (_, "ldx") => ldx,
+            _ => ldy,
+        } as u64;
+        let operand = match w.rng.below(3) {
+            0 => Operand::Imm(number),
+            1 => w.scalar_of(Type::U32, number),
             _ => {
                 // A register that varies as far as anybody can tell, and does not (or does, in one lane).
-                let mut all = vec![v; w.lanes()];
-                if wrong == 4 && i == 2 {
+                let mut all = vec![number; w.lanes()];
+                if wrong == 4 && matches!(arg.name, "nn" | "k") {
                     let odd = w.rng.below(all.len());
                     all[odd] ^= 1;
                 }
                 w.varying(Type::U32, &all)
             }
-        });
+        };
+        args.push(operand);
     }
     w.f.push(*m, None, args);
+    // A buffer that ordinary instructions touch too is written in another way.
+    if w.rng.one_in(3) {
+        let (buffer, at, ty) = outputs.swap_remove(w.rng.below(outputs.len()));
+        let v = w.f.reg(ty);
+        w.f.op(&format!("ld.{ty}"), &[&v, &element(buffer, &at, 1)]);
+    }
     w.finish()
 }

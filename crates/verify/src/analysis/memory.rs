@@ -17,6 +17,15 @@ pub struct ObjectUse {
     pub atomic: bool,
     /// A native operation takes it.
     pub native: bool,
+    /// Something else than the output of a native operation touches its elements.
+    pub otherwise: bool,
+}
+
+impl ObjectUse {
+    /// Whether the kernel touches the elements as outputs of native operations and in no other way.
+    pub fn only_native_output(&self) -> bool {
+        self.native && self.written && !self.otherwise
+    }
 }
 
 /// Why a kernel is not order-free.
@@ -74,6 +83,7 @@ pub(crate) fn uses(kernel: &Kernel) -> Uses {
                     uses.note(m.base, |u| {
                         u.atomic |= atomic;
                         u.native |= matches!(arg.role, Role::Out | Role::Input);
+                        u.otherwise |= arg.role != Role::Out;
                         u.read |= matches!(arg.role, Role::Load | Role::Input)
                             || (arg.role == Role::Atomic && info.has(Effect::MemRead));
                         u.written |= matches!(arg.role, Role::Store | Role::Atomic | Role::Out);

@@ -210,7 +210,7 @@ pub(super) fn object(c: &mut Checker<'_, '_>, n: u8, arg: &Arg, base: Base) {
     let packed = arg.role == Role::Packed;
     let fits = match base {
         Base::Param(p) => kernel.params.get(p as usize).map(|p| match p.kind {
-            ParamKind::Packed { .. } => packed,
+            ParamKind::Packed { format, .. } => packed && c.inst.op.info().packed.contains(&format),
             ParamKind::Buffer { count, .. } => !packed && count.is_none(),
             ParamKind::Scalar(_) => false,
         }),
@@ -221,7 +221,11 @@ pub(super) fn object(c: &mut Checker<'_, '_>, n: u8, arg: &Arg, base: Base) {
         Some(true) => {}
         None => missing(c, n, base),
         Some(false) => {
-            let wanted = if packed { "a packed parameter" } else { "a single buffer or an array" };
+            let formats: Vec<&str> = c.inst.op.info().packed.iter().map(|f| f.name()).collect();
+            let wanted = match packed {
+                true => format!("a packed parameter ({})", formats.join(", ")),
+                false => "a single buffer or an array".into(),
+            };
             let name = c.report.names(c.f).base(base);
             let message = format!("`{}` takes {wanted}, which `{name}` is not", c.mnemonic());
             c.report.add(codes::NO_OBJECT, c.f, c.item(n), message, "").also(0, item(base), "declared here");

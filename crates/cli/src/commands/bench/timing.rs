@@ -106,7 +106,7 @@ pub fn paired(ours: Work<'_>, rival: Work<'_>) -> anyhow::Result<Paired> {
 }
 
 /// The middle value; of an even number the mean of the two. `values` are sorted afterwards. NaN where there are none.
-fn median(values: &mut [f64]) -> f64 {
+pub fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     let n = values.len();
     match n {
@@ -117,7 +117,7 @@ fn median(values: &mut [f64]) -> f64 {
 }
 
 /// The median and its 95 % interval by percentile bootstrap, with the same resamples every time.
-fn interval(values: &[f64]) -> Interval {
+pub fn interval(values: &[f64]) -> Interval {
     const RESAMPLES: usize = 1000;
     let mut state = 0x5eed_u64;
     let mut next = || {

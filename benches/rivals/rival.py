@@ -1,0 +1,300 @@
+"""Rivals of `phalanx bench matmul` that come as Python packages: ggml, ONNX Runtime, OpenVINO.
+
+`phalanx bench matmul --against NAME` starts this program as `rival.py NAME`, writes requests to its standard input, one JSON
+object a line, and reads one answer a line. While it waits for a line it uses no processor, so that the two sides can be timed in
+turn. Requests:
+
+    {"case": {"format", "n", "k", "m", "threads", "copies", "dir"}}   ->  {"ok": "what will run"} or {"refused": "why"}
+    {"run": R}                                                       ->  {"seconds": of R products together}
+    {"answer": "FILE"}                                               ->  {"ok": ""}; FILE gets the result, f32[m][n]
+
+`dir` holds x.f32 [m][k] and the weights: w.i8 [n][k] with w.scale f32 (one for ternary, n for int8), w.blocks (the ggml blocks
+of tq2_0, tq1_0, q8_0, q4_0) or w.f32 [n][k]. `copies` equal matrices are used in turn, so that together they are as large as the
+case wants. README.md beside this file says how to install what is needed.
+"""
+
+import ctypes
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+
+class Refused(Exception):
+    """This rival has no such product."""
+
+
+def weights(case, dtype="f32"):
+    """The matrix as f32 [n][k] from whatever `dir` holds of it."""
+    d, n, k = Path(case["dir"]), case["n"], case["k"]
+    if (d / "w.f32").exists():
+        return np.fromfile(d / "w.f32", np.float32).reshape(n, k)
+    w = np.fromfile(d / "w.i8", np.int8).reshape(n, k).astype(np.float32)
+    return w * np.fromfile(d / "w.scale", np.float32).reshape(-1, 1)
+
+
+def activations(case):
+    return np.fromfile(Path(case["dir"]) / "x.f32", np.float32).reshape(case["m"], case["k"])
+
+
+class Ggml:
+    """ggml's own mul_mat, called in the libraries that llama-cpp-python builds. A graph holds one product for each copy, so that
+    what a call costs is shared out over many."""
+
+    TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q8_0": 8, "bf16": 30, "tq1_0": 34, "tq2_0": 35}
+
+    def __init__(self):
+        import importlib.util
+
+        lib = Path(importlib.util.find_spec("llama_cpp").origin).parent / "lib"
+        mode = ctypes.RTLD_GLOBAL
+        self.base = ctypes.CDLL(str(lib / "libggml-base.so"), mode)
+        self.cpu = ctypes.CDLL(str(lib / "libggml-cpu.so"), mode)
+        pointer, i64 = ctypes.c_void_p, ctypes.c_int64
+
+        class Init(ctypes.Structure):
+            _fields_ = [("size", ctypes.c_size_t), ("buffer", pointer), ("no_alloc", ctypes.c_bool)]
+
+        class Plan(ctypes.Structure):
+            _fields_ = [("work_size", ctypes.c_size_t), ("work", pointer), ("threads", ctypes.c_int), ("rest", ctypes.c_byte * 256)]
+
+        self.Init, self.Plan = Init, Plan
+        for f, result, args in [
+            (self.base.ggml_init, pointer, [Init]),
+            (self.base.ggml_free, None, [pointer]),
+            (self.base.ggml_new_tensor_2d, pointer, [pointer, ctypes.c_int, i64, i64]),
+            (self.base.ggml_mul_mat, pointer, [pointer] * 3),
+            (self.base.ggml_new_graph, pointer, [pointer]),
+            (self.base.ggml_build_forward_expand, None, [pointer] * 2),
+            (self.base.ggml_get_data, pointer, [pointer]),
+            (self.base.ggml_nbytes, ctypes.c_size_t, [pointer]),
+            (self.base.ggml_quantize_chunk, ctypes.c_size_t, [ctypes.c_int, pointer, pointer, i64, i64, i64, pointer]),
+            (self.cpu.ggml_graph_plan, Plan, [pointer, ctypes.c_int, pointer]),
+            (self.cpu.ggml_graph_compute, ctypes.c_int, [pointer, ctypes.POINTER(Plan)]),
+        ]:
+            f.restype, f.argtypes = result, args
+        self.ctx = None
+
+    def case(self, case):
+        kind = {"ternary": "tq2_0"}.get(case["format"], case["format"])
+        if kind not in self.TYPES:
+            raise Refused(f"ggml has no {kind}")
+        kind, n, k, m = self.TYPES[kind], case["n"], case["k"], case["m"]
+        if k % (256 if kind >= 34 else 32):
+            raise Refused(f"its blocks do not divide {k} columns")
+        if self.ctx:
+            self.base.ggml_free(self.ctx)
+        nodes = case["copies"] if case["copies"] > 1 else 8
+        blocks = Path(case["dir"]) / "w.blocks"
+        if blocks.exists():
+            packed = np.fromfile(blocks, np.uint8)
+        else:
+            w = np.ascontiguousarray(weights(case))
+            if kind == 0:
+                packed = w.view(np.uint8).ravel()
+            else:
+                packed = np.empty(n * k * 4, np.uint8)
+                used = self.base.ggml_quantize_chunk(kind, w.ctypes.data, packed.ctypes.data, 0, n, k, None)
+                packed = packed[:used]
+        size = packed.nbytes * case["copies"] + m * (k + n * nodes) * 4 + (64 << 20)
+        self.ctx = self.base.ggml_init(self.Init(size, None, False))
+        x = self.base.ggml_new_tensor_2d(self.ctx, 0, k, m)
+        data = np.ascontiguousarray(activations(case))
+        ctypes.memmove(self.base.ggml_get_data(x), data.ctypes.data, data.nbytes)
+        self.graph = self.base.ggml_new_graph(self.ctx)
+        copies = []
+        for _ in range(case["copies"]):
+            w = self.base.ggml_new_tensor_2d(self.ctx, kind, k, n)
+            assert self.base.ggml_nbytes(w) == packed.nbytes, "another size of the packed matrix"
+            ctypes.memmove(self.base.ggml_get_data(w), packed.ctypes.data, packed.nbytes)
+            copies.append(w)
+        for i in range(nodes):
+            self.y = self.base.ggml_mul_mat(self.ctx, copies[i % len(copies)], x)
+            self.base.ggml_build_forward_expand(self.graph, self.y)
+        self.nodes, self.shape = nodes, (m, n)
+        self.plan = self.cpu.ggml_graph_plan(self.graph, case["threads"], None)
+        self.work = np.empty(self.plan.work_size + 64, np.uint8)
+        self.plan.work = self.work.ctypes.data
+        return f"mul_mat, {nodes} products a graph"
+
+    def run(self, r):
+        for _ in range(-(-r // self.nodes)):
+            assert self.cpu.ggml_graph_compute(self.graph, ctypes.byref(self.plan)) == 0
+        return -(-r // self.nodes) * self.nodes
+
+    def answer(self):
+        y = (ctypes.c_float * (self.shape[0] * self.shape[1])).from_address(self.base.ggml_get_data(self.y))
+        return np.frombuffer(y, np.float32)
+
+
+class OnnxRuntime:
+    """MatMulNBits with 2 bits for ternary weights, 4 for none, MatMulInteger for int8, MatMul for f32."""
+
+    def case(self, case):
+        import onnx
+        import onnxruntime as ort
+        from onnx import TensorProto, helper, numpy_helper
+
+        n, k, m, copies = case["n"], case["k"], case["m"], case["copies"]
+        nodes, constants = [], []
+        count = copies if copies > 1 else 4
+        x = activations(case)
+        self.scale = None
+        if case["format"] == "ternary":
+            block = 128
+            if k % block:
+                raise Refused(f"its blocks of {block} do not divide {k} columns")
+            w = np.fromfile(Path(case["dir"]) / "w.i8", np.int8).reshape(n, k // block, block // 4, 4)
+            scale = np.fromfile(Path(case["dir"]) / "w.scale", np.float32)[0]
+            code = (w + 2).astype(np.uint8)
+            packed = (code[..., 0] | code[..., 1] << 2 | code[..., 2] << 4 | code[..., 3] << 6).astype(np.uint8)
+            scales = np.full(n * (k // block), scale, np.float32)
+            for i in range(copies):
+                constants += [numpy_helper.from_array(packed, f"w{i}"), numpy_helper.from_array(scales, f"s{i}")]
+            for i in range(count):
+                c = i % copies
+                attrs = dict(K=k, N=n, bits=2, block_size=block, accuracy_level=4, domain="com.microsoft")
+                nodes.append(helper.make_node("MatMulNBits", ["x", f"w{c}", f"s{c}"], [f"y{i}"], **attrs))
+            kind, what = TensorProto.FLOAT, "MatMulNBits, 2 bits, int8 arithmetic"
+        elif case["format"] == "i8":
+            w = np.fromfile(Path(case["dir"]) / "w.i8", np.int8).reshape(n, k)
+            self.scale = np.fromfile(Path(case["dir"]) / "w.scale", np.float32)
+            # Symmetric per row, as ours; the product itself is of integers, scaled in `answer`.
+            self.inv = 127.0 / np.maximum(np.abs(x).max(1), 1e-5)
+            x = (np.clip(np.rint(x * self.inv[:, None]), -128, 127) + 128).astype(np.uint8)
+            for i in range(copies):
+                constants.append(numpy_helper.from_array(np.ascontiguousarray(w.T), f"w{i}"))
+            constants.append(numpy_helper.from_array(np.array(128, np.uint8), "zero"))
+            for i in range(count):
+                nodes.append(helper.make_node("MatMulInteger", ["x", f"w{i % copies}", "zero"], [f"y{i}"]))
+            kind, what = TensorProto.UINT8, "MatMulInteger"
+        elif case["format"] == "f32":
+            w = np.ascontiguousarray(weights(case).T)
+            for i in range(copies):
+                constants.append(numpy_helper.from_array(w, f"w{i}"))
+            for i in range(count):
+                nodes.append(helper.make_node("MatMul", ["x", f"w{i % copies}"], [f"y{i}"]))
+            kind, what = TensorProto.FLOAT, "MatMul"
+        else:
+            raise Refused(f"no {case['format']} here")
+        out = TensorProto.INT32 if kind == TensorProto.UINT8 else TensorProto.FLOAT
+        ins = [helper.make_tensor_value_info("x", kind, [m, k])]
+        outs = [helper.make_tensor_value_info(f"y{i}", out, [m, n]) for i in range(count)]
+        graph = helper.make_graph(nodes, "g", ins, outs, constants)
+        opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = case["threads"]
+        options.add_session_config_entry("session.intra_op.allow_spinning", "1")
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+        try:
+            path = Path(case["dir"]) / "model.onnx"
+            onnx.save(model, path, save_as_external_data=True, location="model.data", convert_attribute=False)
+            self.session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as e:  # whatever it does not implement it says here
+            raise Refused(str(e).splitlines()[0]) from e
+        self.binding = self.session.io_binding()
+        self.x = ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(x))
+        self.binding.bind_ortvalue_input("x", self.x)
+        shape_type = np.int32 if out == TensorProto.INT32 else np.float32
+        self.ys = [ort.OrtValue.ortvalue_from_numpy(np.zeros((m, n), shape_type)) for _ in range(count)]
+        for i, y in enumerate(self.ys):
+            self.binding.bind_ortvalue_output(f"y{i}", y)
+        self.count = count
+        return what
+
+    def run(self, r):
+        for _ in range(-(-r // self.count)):
+            self.session.run_with_iobinding(self.binding)
+        return -(-r // self.count) * self.count
+
+    def answer(self):
+        y = self.ys[-1].numpy().astype(np.float32)
+        return y if self.scale is None else y / self.inv.astype(np.float32)[:, None] * self.scale
+
+
+class OpenVino:
+    """A MatMul with compressed constants (int8 per row, f16, bf16) or f32 ones, as its own tools write such models."""
+
+    def case(self, case):
+        import openvino as ov
+        from openvino import opset13 as op
+
+        m, k = case["m"], case["k"]
+        copies = case["copies"]
+        count = copies if copies > 1 else 4
+        x = op.parameter([m, k], ov.Type.f32, "x")
+        outs = []
+        for i in range(count):
+            if case["format"] in ("i8", "ternary"):
+                w = np.fromfile(Path(case["dir"]) / "w.i8", np.int8).reshape(case["n"], k)
+                scale = np.fromfile(Path(case["dir"]) / "w.scale", np.float32)
+                scale = np.broadcast_to(scale, (case["n"],)).reshape(-1, 1)
+                kind = ov.Type.i8
+                if case["format"] == "ternary":
+                    kind = ov.Type.i4  # its narrowest signed type; 2 bits more than needed
+                    packed = (w[:, 0::2] & 15 | (w[:, 1::2] & 15) << 4).astype(np.uint8)
+                    c = op.constant(ov.Tensor(packed, ov.Shape([case["n"], k]), kind))
+                else:
+                    c = op.constant(w.copy())
+                c = op.multiply(op.convert(c, ov.Type.f32), op.constant(np.ascontiguousarray(scale)))
+                what = f"MatMul of {kind.get_type_name()} constants"
+            elif case["format"] in ("f32", "f16", "bf16"):
+                w = weights(case)
+                c = op.constant(w.copy())
+                if case["format"] != "f32":
+                    to = ov.Type.f16 if case["format"] == "f16" else ov.Type.bf16
+                    c = op.convert(op.constant(w, dtype=to), ov.Type.f32)
+                what = f"MatMul of {case['format']} constants"
+            else:
+                raise Refused(f"no {case['format']} here")
+            outs.append(op.matmul(x, c, False, True))
+        config = {
+            "INFERENCE_NUM_THREADS": case["threads"],
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": "f32",
+            "DYNAMIC_QUANTIZATION_GROUP_SIZE": "32" if case["format"] in ("i8", "ternary") else "0",
+        }
+        try:
+            compiled = ov.Core().compile_model(ov.Model(outs, [x]), "CPU", config)
+        except Exception as e:  # as above
+            raise Refused(str(e).splitlines()[0]) from e
+        self.request = compiled.create_infer_request()
+        self.request.set_input_tensor(ov.Tensor(np.ascontiguousarray(activations(case))))
+        self.count = count
+        return what
+
+    def run(self, r):
+        for _ in range(-(-r // self.count)):
+            self.request.infer()
+        return -(-r // self.count) * self.count
+
+    def answer(self):
+        return self.request.get_output_tensor(self.count - 1).data
+
+
+RIVALS = {"ggml": Ggml, "onnxruntime": OnnxRuntime, "openvino": OpenVino}
+
+
+def serve(rival):
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            if "case" in request:
+                reply = {"ok": rival.case(request["case"])}
+            elif "run" in request:
+                begin = time.perf_counter()
+                done = rival.run(request["run"])
+                reply = {"seconds": (time.perf_counter() - begin) / done * request["run"]}
+            else:
+                np.ascontiguousarray(rival.answer(), np.float32).tofile(request["answer"])
+                reply = {"ok": ""}
+        except Refused as e:
+            reply = {"refused": str(e)}
+        print(json.dumps(reply), flush=True)
+
+
+if __name__ == "__main__":
+    serve(RIVALS[sys.argv[1]]())
