@@ -186,6 +186,7 @@ fn clean_case(seed: u64, cpu: &Cpu) {
         if let Some(class) = case.class {
             launch = launch.class(class);
         }
+        launch = launch.resonance(&case.resonance());
         launch.bind().unwrap_or_else(|e| panic!("seed {seed}: {e}"))
     };
     let log = Arc::new(Log::default());

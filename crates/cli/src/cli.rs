@@ -64,15 +64,10 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, ExitCode> 
 /// Commands that the interface has room for.
 const COMMANDS: &[&str] = &["generate", "perplexity", "replay"];
 /// Options.
-const OPTIONS: &[&str] = &["--explore", "--bundle", "--against"];
+const OPTIONS: &[&str] = &["--explore", "--bundle"];
 /// Values of options and arguments.
-const VALUES: &[(&str, &str)] = &[
-    ("--executor", "compiled"),
-    ("--model", "conv"),
-    ("<NAME>", "matmul"),
-    ("<NAME>", "conv"),
-    ("<NAME>", "model"),
-];
+const VALUES: &[(&str, &str)] =
+    &[("--executor", "compiled"), ("--model", "conv"), ("<NAME>", "conv"), ("<NAME>", "model")];
 
 /// What an error asks for, where it is known but not built yet. Such things are nowhere in the definitions above, so neither
 /// help nor completions name them.

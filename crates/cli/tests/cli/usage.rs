@@ -68,23 +68,19 @@ fn what_is_not_built_is_refused_and_not_in_the_help() {
         "generate",
         "generate model.gguf --prompt x",
         "perplexity text.txt",
-        "info model.gguf",
-        "convert folder -o out.gguf",
         "replay bundle",
         "run add.phx --explore 4",
         "run add.phx --bundle b",
         "run add.phx --executor compiled",
         "demo digits --model conv",
-        "bench matmul",
         "bench conv",
         "bench model",
-        "bench programs --against pocl",
     ] {
         folder.run(args).expect(2).says(&["not built yet"]);
     }
     let help: String =
         ["", "run", "demo", "bench"].map(|c| folder.run(&format!("{c} --help")).expect(0).stdout).concat();
-    for word in ["generate", "--explore", "--bundle", "compiled", "--against"] {
+    for word in ["generate", "--explore", "--bundle", "compiled"] {
         assert!(!help.contains(word), "`{word}` is in the help");
     }
 }
