@@ -57,7 +57,7 @@ mod parse;
 mod run;
 
 pub use parse::{ParseError, parse};
-pub use run::{Failure, bind, run};
+pub use run::{Failure, bind, run, run_with};
 
 use phalanx_isa::{PackFormat, TrapKind, Type};
 

@@ -2,7 +2,9 @@
 
 use super::{Case, Expected, Given, Source, Target, Value, findings};
 use crate::args::IntoArg;
-use crate::{ArgValue, BoundLaunch, Checks, Cpu, Kernel, LaunchError, LaunchShape, Program, RawView, data};
+use crate::{
+    ArgValue, BoundLaunch, Checks, Cpu, Kernel, LaunchError, LaunchShape, Program, RawView, RunOptions, data,
+};
 use phalanx_isa::{PackFormat, ParamKind, TrapKind, Type};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -29,8 +31,8 @@ pub struct Failure {
 /// What does not fit the kernel, the trap, or the elements that differ.
 pub fn run(cpu: &Cpu, program: &Program, case: &Case, base: &Path) -> Result<(), Failure> {
     let fail = |line: u32, message: String| Failure { case: case.name.clone(), line, message };
-    let (launch, bindings) = prepare(cpu, program, case, base)?;
     if let Some(expected) = &case.findings {
+        let (launch, _) = prepare(cpu, program, case, base)?;
         let checked = launch.sanitize(Checks::ALL).map_err(|e| fail(case.line, e.to_string()))?;
         findings::compare(&checked, expected).map_err(|(line, m)| fail(line.unwrap_or(case.line), m))?;
         // What the launch leaves behind is asked of a launch as it is without checkers.
@@ -40,11 +42,32 @@ pub fn run(cpu: &Cpu, program: &Program, case: &Case, base: &Path) -> Result<(),
         let again = Case { findings: None, ..case.clone() };
         return run(cpu, program, &again, base);
     }
+    run_with(cpu, program, case, base, |_| ()).map(drop)
+}
+
+/// As [`run`] for a test without findings, with other options for the launch; gives the bytes of the test's buffers afterwards,
+/// in the order of the parameters. None where it expects a trap: memory is unspecified then.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with(
+    cpu: &Cpu,
+    program: &Program,
+    case: &Case,
+    base: &Path,
+    options: impl FnOnce(&mut RunOptions),
+) -> Result<Vec<Vec<u8>>, Failure> {
+    let fail = |line: u32, message: String| Failure { case: case.name.clone(), line, message };
+    let (mut launch, bindings) = prepare(cpu, program, case, base)?;
+    options(launch.options_mut());
     check_end(launch.run(), case.trap).map_err(|m| fail(case.line, m))?;
     for expected in &case.expects {
         bindings.compare(expected).map_err(|m| fail(expected.line, m))?;
     }
-    Ok(())
+    if case.trap.is_some() {
+        return Ok(Vec::new());
+    }
+    bindings.contents().map_err(|m| fail(case.line, m))
 }
 
 /// The launch that a test describes, with new buffers, to be run by other means.
@@ -187,6 +210,22 @@ impl Bindings {
             }
         };
         self.values.iter().map(complete).collect()
+    }
+
+    /// The bytes of all buffers, in the order of the parameters.
+    fn contents(&self) -> Result<Vec<Vec<u8>>, String> {
+        let bound = self.kernel.params().iter().filter_map(|p| self.values.get(&p.name));
+        let views = bound.flat_map(|b| match b {
+            Bound::One(ArgValue::Buffer(v)) => vec![v],
+            Bound::One(_) => Vec::new(),
+            Bound::Many(all) => all.iter().flatten().collect(),
+        });
+        let read = |v: &RawView| {
+            let mut bytes = vec![0; (v.len as usize).saturating_mul(v.elem.bytes())];
+            v.buffer.read(v.offset, &mut bytes).map_err(|e| e.to_string())?;
+            Ok(bytes)
+        };
+        views.map(read).collect()
     }
 
     fn compare(&self, expected: &Expected) -> Result<(), String> {
