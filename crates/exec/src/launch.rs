@@ -223,6 +223,11 @@ impl<'a> Launch<'a> {
             (false, n) => n.min(all),
         }
     }
+    /// Whether blocks and grid have one dimension.
+    #[inline]
+    pub fn is_flat(&self) -> bool {
+        [self.grid, self.block].iter().all(|d| d[1] == 1 && d[2] == 1)
+    }
     /// The schedule, where the caller asked for one.
     pub fn schedule(&self) -> Option<Schedule> {
         self.options.schedule_seed.map(Schedule::new)

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 /// Elements of a bound buffer or of shared memory, for the duration of a launch.
 ///
 /// Invariant (established by `View::new`): `ptr` is aligned to the element size and valid for `len` elements for `'a`; while
-/// a writable view exists, all accesses to its memory are atomics of that element size; a read-only view's memory is not
-/// written during `'a` by anybody.
+/// a writable view exists, all accesses to its memory are atomics of that element size, but for elements that one thread has to
+/// itself (`alone`); a read-only view's memory is not written during `'a` by anybody.
 #[derive(Clone, Copy)]
 pub struct View<'a> {
     ptr: *mut u8,
@@ -88,11 +88,16 @@ impl<'a> View<'a> {
         unsafe { View::new(words.as_mut_ptr().cast(), len, elem, true) }
     }
 
-    /// The same view for memory that only one thread uses while the view and its copies live, as a block's shared arrays when
-    /// the block runs on one thread: atomic updates need no locked instruction then. (Were that wrong, updates could be lost,
-    /// never torn.)
+    /// The same view for elements that only one thread uses while the view and its copies live: a block's shared arrays when
+    /// the block runs on one thread, or a buffer of which every lane touches its own element only. They are loaded and stored
+    /// as plain values then, and updated without locked instructions.
     pub(crate) fn for_one_thread(self) -> View<'a> {
         View { alone: true, ..self }
+    }
+    /// Whether [`View::load32`] and [`View::store32`] are plain vector loads and stores of memory that is written.
+    #[inline(always)]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.alone
     }
 
     /// Number of elements.
@@ -176,8 +181,8 @@ impl<'a> View<'a> {
         Some(())
     }
 
-    /// Loads 32 consecutive elements from `first` as plain values where nobody writes the buffer, else one relaxed atomic
-    /// load each. The caller has checked that `first + 32 <= len` and that `T` has the element's size.
+    /// Loads 32 consecutive elements from `first` as plain values where nobody else writes them, else one relaxed atomic load
+    /// each. The caller has checked that `first + 32 <= len` and that `T` has the element's size.
     #[inline(always)]
     pub(crate) fn load32<T: Elem>(&self, first: u64, out: &mut [T; 32]) {
         assert!(first.checked_add(32).is_some_and(|e| e <= self.len) && size_of::<T>() == self.elem.bytes());
@@ -185,7 +190,7 @@ impl<'a> View<'a> {
         // SAFETY: in range and of the element's size (asserted); the invariant gives validity and alignment, and that nobody
         // writes a read-only view, or atomic access by all others.
         unsafe {
-            if !self.writable {
+            if !self.writable || self.alone {
                 *out = *self.ptr.cast::<T>().add(at).cast::<[T; 32]>();
                 return;
             }
@@ -245,7 +250,7 @@ impl<'a> View<'a> {
         true
     }
 
-    /// Stores 32 consecutive elements from `first`, one relaxed atomic store each. The caller has checked that
+    /// Stores 32 consecutive elements from `first`, as plain values where nobody else uses them, else one relaxed atomic store each. The caller has checked that
     /// `first + 32 <= len`, that the view is writable and that `T` has the element's size.
     #[inline(always)]
     pub(crate) fn store32<T: Elem>(&self, first: u64, values: &[T; 32]) {
@@ -255,6 +260,10 @@ impl<'a> View<'a> {
         // SAFETY: in range, writable and of the element's size (asserted); the invariant gives validity, alignment and atomic
         // access by all others.
         unsafe {
+            if self.alone {
+                *self.ptr.cast::<T>().add(at).cast::<[T; 32]>() = *values;
+                return;
+            }
             for (i, v) in values.iter().enumerate() {
                 let bits = v.to_bits();
                 match size_of::<T>() {

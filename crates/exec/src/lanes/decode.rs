@@ -4,6 +4,7 @@
 use super::chunk::{Chunk, Env, GROUPS, LANES};
 use super::mask::Mask;
 use super::memory::{AtomicOp, IndexFns};
+use super::own::own_elements;
 use super::parked::parked;
 use super::{checked, tier};
 use crate::check::Class;
@@ -106,6 +107,8 @@ pub(super) struct MemRef {
     pub(super) ty: Type,
     pub(super) atomic: AtomicOp,
     pub(super) index: &'static IndexFns,
+    /// In launches of one dimension every lane touches its own element of the buffer only.
+    pub(super) own: bool,
     /// What it is to the race checker.
     pub(super) class: Class,
     /// In the form with checks: the handler that does the work.
@@ -208,6 +211,7 @@ struct Decoder<'a> {
     calls: Vec<CallSite>,
     block_ops: Vec<BlockOp>,
     private_offsets: Vec<usize>,
+    own: Vec<bool>,
     // Of the function at hand:
     func: usize,
     regs: Vec<Place>,
@@ -247,6 +251,7 @@ pub(super) fn decode(kernel: &Kernel, analysis: &KernelAnalysis, tier: Tier, for
         calls: Vec::new(),
         block_ops: Vec::new(),
         private_offsets,
+        own: own_elements(kernel),
         func: 0,
         regs: Vec::new(),
         preds: Vec::new(),
@@ -396,6 +401,7 @@ impl Decoder<'_> {
             ty,
             atomic,
             index: tier::index_fns(self.tier, self.index_type(&m.index)),
+            own: matches!(m.base, Base::Param(p) if self.own.get(p as usize) == Some(&true)),
             class: Class::Read,
             plain: nothing,
         });

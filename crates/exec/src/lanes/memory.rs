@@ -136,7 +136,9 @@ fn view<'e>(x: &mut Chunk, env: &Env<'e>, mem: &MemRef, m: &Mask) -> Result<View
         Base::Param(p) => {
             let which = view_number(x, mem, m);
             let found = u64::try_from(which).ok().and_then(|w| env.launch.view(p, w));
-            found.copied().ok_or(TrapDetail::Index { base: mem.base, index: which, len: mem.buffers.into() })
+            let flat = env.launch.is_flat();
+            let own = |v: &View<'e>| if mem.own && flat { v.for_one_thread() } else { *v };
+            found.map(own).ok_or(TrapDetail::Index { base: mem.base, index: which, len: mem.buffers.into() })
         }
         // The private handlers do not come here.
         Base::Private(_) => Err(TrapDetail::None),
@@ -211,7 +213,9 @@ pub(super) unsafe fn load<T: Value + Elem>(x: &mut Chunk, op: &DOp, env: &Env<'_
             }
             let index = indices(x, op, mem, g);
             let first = (mem.index.consecutive)(index, mem.disp);
-            if first < v.len() && v.len() - first >= 32 {
+            // Lanes that do not exist have numbers of the next block's lanes, whose elements are not for plain loads.
+            let exist = x.born[g] == u32::MAX || !v.is_plain();
+            if exist && first < v.len() && v.len() - first >= 32 {
                 let mut r = [T::default(); 32];
                 v.load32(first, &mut r);
                 put(d.add(g), &r, w, k[g]);

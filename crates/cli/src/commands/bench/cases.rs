@@ -103,8 +103,8 @@ fn answer<T: Element + Into<f64>>(buffer: Buffer<T>) -> Box<dyn Fn() -> anyhow::
 pub fn all(size: Size) -> Vec<Case> {
     let pick = |full: usize, small: usize| if size == Size::Full { full } else { small };
     vec![
-        mandelbrot(pick(512, 64)),
-        nbody(pick(2048, 128)),
+        mandelbrot("mandelbrot", [pick(512, 64); 2], 256, None),
+        nbody("nbody", pick(2048, 128), None),
         axpy(pick(8 << 20, 1 << 14)),
         softmax(pick(1024, 16), pick(1024, 256)),
         matmul(pick(256, 32)),
@@ -114,29 +114,62 @@ pub fn all(size: Size) -> Vec<Case> {
     ]
 }
 
-fn mandelbrot(width: usize) -> Case {
-    let view = View { width, left: -2.0, top: 1.25, pitch: 2.5 / width as f32, limit: 256 };
-    let mut steps = vec![0u32; width * width];
+/// What `mandelbrot` declares, and what makes one block of it.
+const FREE: &str = "block 16, 8  grid ceil(width, 16), ceil(height, 8)";
+const ONE: &str = "block 32, 32  grid 1";
+
+/// Work for two threads: 64 blocks, and one block of 1024 lanes, which they have to share.
+pub fn shared(size: Size) -> Vec<Case> {
+    let pick = |full: usize, small: usize| if size == Size::Full { full } else { small };
+    vec![
+        mandelbrot("mandelbrot, 64 blocks", [128, 64], pick(8192, 256) as u32, None),
+        mandelbrot("mandelbrot, 1 block of 1024", [32, 32], pick(32768, 256) as u32, Some((FREE, ONE))),
+        nbody("nbody, 64 blocks", pick(8192, 1024), None),
+        nbody("nbody, 1 block of 1024", 1024, Some(("TILE = 128", "TILE = 1024"))),
+    ]
+}
+
+/// The only kernel of a program's text, with a declaration exchanged.
+fn declared(cpu: &Cpu, program: &str, change: Option<(&str, &str)>) -> anyhow::Result<Kernel> {
+    let Some((from, to)) = change else { return kernel(cpu, program, program) };
+    let found =
+        phalanx_programs::find(program).with_context(|| format!("there is no program `{program}`"))?;
+    anyhow::ensure!(found.text.contains(from), "program `{program}` does not declare `{from}`");
+    Ok(cpu
+        .load_named(&format!("programs/{program}.phx"), &found.text.replacen(from, to, 1))?
+        .kernel(program)?)
+}
+
+/// Steps of a picture of `width` times `height` points.
+fn mandelbrot(
+    name: &'static str,
+    [width, height]: [usize; 2],
+    limit: u32,
+    block: Option<(&'static str, &'static str)>,
+) -> Case {
+    let view = View { width, left: -2.0, top: 1.25, pitch: 2.5 / width as f32, limit };
+    let mut steps = vec![0u32; width * height];
     native::mandelbrot(view, &mut steps);
     // Of each step: three products, four sums, one comparison.
     let flops: f64 = steps.iter().map(|n| f64::from(*n) * 8.0).sum();
     Case {
-        name: "mandelbrot",
+        name,
         work: flops / 1e9,
         unit: "Gflop/s",
         roof: Roof::Flops,
         tolerance: 0.0,
         rival: Box::new(move || {
-            let mut steps = vec![0u32; width * width];
+            let mut steps = vec![0u32; width * height];
             Box::new(move |ask| {
                 native::mandelbrot(view, &mut steps);
                 if ask { wide(&steps) } else { Vec::new() }
             })
         }),
         ours: Box::new(move |cpu| {
-            let steps = cpu.zeros::<u32>(width * width)?;
-            let launch = kernel(cpu, "mandelbrot", "mandelbrot")?.launch_declared().arg("steps", &steps);
-            let launch = launch.arg("width", width as u32).arg("height", width as u32).arg("left", view.left);
+            let steps = cpu.zeros::<u32>(width * height)?;
+            let launch = declared(cpu, "mandelbrot", block)?.launch_declared().arg("steps", &steps);
+            let launch =
+                launch.arg("width", width as u32).arg("height", height as u32).arg("left", view.left);
             let launch =
                 launch.arg("top", view.top).arg("pitch", view.pitch).arg("limit", view.limit).bind()?;
             Ok(Ours { launches: vec![launch], result: answer(steps) })
@@ -144,11 +177,11 @@ fn mandelbrot(width: usize) -> Case {
     }
 }
 
-fn nbody(n: usize) -> Case {
+fn nbody(name: &'static str, n: usize, tile: Option<(&'static str, &'static str)>) -> Case {
     let (dt, eps2) = (1e-3f32, 1e-2f32);
     let make = move || random::<f32>(4 * n, 3);
     Case {
-        name: "nbody",
+        name,
         // Of each pair: 3 differences, 6 multiply-adds, a product, a root and a quotient.
         work: (n * n) as f64 * 18.0 / 1e9,
         unit: "Gflop/s",
@@ -166,7 +199,7 @@ fn nbody(n: usize) -> Case {
             let (body, speed, next) =
                 (cpu.buffer(&make())?, cpu.zeros::<f32>(4 * n)?, cpu.zeros::<f32>(4 * n)?);
             let launch =
-                kernel(cpu, "nbody", "nbody")?.launch_declared().arg("body", &body).arg("speed", &speed);
+                declared(cpu, "nbody", tile)?.launch_declared().arg("body", &body).arg("speed", &speed);
             let launch = launch.arg("next", &next).arg("dt", dt).arg("eps2", eps2).bind()?;
             Ok(Ours { launches: vec![launch], result: answer(next) })
         }),
@@ -341,7 +374,7 @@ mod tests {
     #[test]
     fn programs_and_rivals_agree() {
         let cpu = Cpu::new().unwrap();
-        for case in all(Size::Small) {
+        for case in all(Size::Small).into_iter().chain(shared(Size::Small)) {
             let ours = case.on(&cpu).unwrap();
             ours.run().unwrap();
             let expected = (case.rival)()(true);

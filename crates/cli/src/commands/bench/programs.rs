@@ -1,6 +1,6 @@
 //! Programs: against plain Rust on one thread, with more threads, against the reference executor; and what one operation costs.
 
-use super::cases::{Case, Ours, Roof, Size, all};
+use super::cases::{Case, Ours, Roof, Size, all, shared};
 use super::timing::{Paired, alone, paired};
 use super::{Row, Table};
 use crate::device::Device;
@@ -31,8 +31,8 @@ pub fn run(device: &Device, table: &mut Table) -> anyhow::Result<()> {
     }
     if let [one, many] = threads[..] {
         let (few, more) = (with(device, &cpu, one)?, with(device, &cpu, many)?);
-        for case in all(size) {
-            against_fewer(&case, &few, &more, many, table)?;
+        for case in all(size).iter().chain(&shared(size)) {
+            against_fewer(case, &few, &more, many, table)?;
         }
         for (what, grid, block) in [("64 blocks of 256", 64, 256), ("1 block of 1024", 1, 1024)] {
             let case = format!("chain, {what}: {many}t to 1t");
