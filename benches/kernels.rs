@@ -103,6 +103,15 @@ fn median(mut all: Vec<f64>) -> f64 {
 mod limit {
     use super::{PackedFormat, Tier, black_box};
 
+    /// The loop of a level that the cases are run at.
+    #[cfg(target_arch = "x86_64")]
+    macro_rules! spin {
+        ($name:ident) => {
+            // SAFETY: cases are of levels that the machine has.
+            || unsafe { x86::$name() }
+        };
+    }
+
     /// Multiply-adds of one call of the instruction loop, and the loop.
     pub fn instructions(format: PackedFormat, tier: Tier) -> Option<(f64, fn())> {
         #[cfg(target_arch = "x86_64")]
@@ -113,17 +122,13 @@ mod limit {
             );
             let turns = f64::from(x86::TURNS) * 12.0;
             return match (tier, format.is_float()) {
-                (Tier::Avx2, true) => Some((8.0 * turns, || black_box(unsafe { x86::fma_ymm() }))),
-                (Tier::Avx2, _) if small => Some((32.0 * turns, || black_box(unsafe { x86::maddubs_ymm() }))),
-                (Tier::Avx2, _) => Some((16.0 * turns, || black_box(unsafe { x86::madd_ymm() }))),
-                (Tier::Avx512 | Tier::Avx512Vnni, true) => {
-                    Some((16.0 * turns, || black_box(unsafe { x86::fma_zmm() })))
-                }
-                (Tier::Avx512, _) if small => {
-                    Some((64.0 * turns, || black_box(unsafe { x86::maddubs_zmm() })))
-                }
-                (Tier::Avx512, _) => Some((32.0 * turns, || black_box(unsafe { x86::madd_zmm() }))),
-                (Tier::Avx512Vnni, _) => Some((64.0 * turns, || black_box(unsafe { x86::vnni() }))),
+                (Tier::Avx2, true) => Some((8.0 * turns, spin!(fma_ymm))),
+                (Tier::Avx2, _) if small => Some((32.0 * turns, spin!(maddubs_ymm))),
+                (Tier::Avx2, _) => Some((16.0 * turns, spin!(madd_ymm))),
+                (Tier::Avx512 | Tier::Avx512Vnni, true) => Some((16.0 * turns, spin!(fma_zmm))),
+                (Tier::Avx512, _) if small => Some((64.0 * turns, spin!(maddubs_zmm))),
+                (Tier::Avx512, _) => Some((32.0 * turns, spin!(madd_zmm))),
+                (Tier::Avx512Vnni, _) => Some((64.0 * turns, spin!(vnni))),
                 _ => None,
             };
         }
