@@ -643,9 +643,9 @@ PhaseAdv = 0xe1 => "phase.adv",
 PhaseIn = 0xe2 => "phase.in",
 /// Ternary matrix product: y[r*ldy + c] = sum over k of w[n0 + c, k] * x[r*ldx + k] for r < m, c < nn; i8 activations, weights in {-1, 0, 1}, exact i32 (k at most 2^23).
 MatmulT2 = 0xf0 => "matmul.t2",
-/// Rows as 8-bit codes: for r < m, scale[r] = 127 / max(largest magnitude of row r, 1e-5), computed in f64 and rounded to f32; q[r*ldq + i] = x[r*ldx + i] * scale[r], rounded half to even and held to -128..=127. NaN has code 0 and does not count for the magnitude.
+/// Rows as 8-bit codes: for r < m, `scale[r]` = 127 / max(largest magnitude of row r, 1e-5), computed in f64 and rounded to f32; q[r*ldq + i] = x[r*ldx + i] * `scale[r]`, rounded half to even and held to -128..=127. NaN has code 0 and does not count for the magnitude.
 QuantRows = 0xf1 => "quant.rows",
-/// Quantised matrix product: y[r*ldy + c] = act((sum over k of w[n0 + c, k] * x[r*ldx + k]) / scale[r] * weight scale) for r < m, c < nn. The sum is exact and rounded to f32 once; with a scale per block of weights it is acc = fma(exact sum of the block rounded to f32, the block's scale, acc) from +0, blocks ascending. Each step is one f32 operation, in this order; a matrix without a scale of its own has no such step.
+/// Quantised matrix product: y[r*ldy + c] = act((sum over k of w[n0 + c, k] * x[r*ldx + k]) / `scale[r]` * weight scale) for r < m, c < nn. The sum is exact and rounded to f32 once; with a scale per block of weights it is acc = fma(exact sum of the block rounded to f32, the block's scale, acc) from +0, blocks ascending. Each step is one f32 operation, in this order; a matrix without a scale of its own has no such step.
 MatmulQ = 0xf2 => "matmul.q",
 /// As `matmul.q`, with bias[n0 + c] added before `act`; `bias` begins at the matrix's row 0.
 LinearQ = 0xf3 => "linear.q",
@@ -2184,7 +2184,7 @@ pub static OPS: &[OpInfo] = &[
             Effect::Trap(TrapKind::Overlap),
         ],
         packed: &[],
-        doc: "Rows as 8-bit codes: for r < m, scale[r] = 127 / max(largest magnitude of row r, 1e-5), computed in f64 and rounded to f32; q[r*ldq + i] = x[r*ldx + i] * scale[r], rounded half to even and held to -128..=127. NaN has code 0 and does not count for the magnitude.",
+        doc: "Rows as 8-bit codes: for r < m, `scale[r]` = 127 / max(largest magnitude of row r, 1e-5), computed in f64 and rounded to f32; q[r*ldq + i] = x[r*ldx + i] * `scale[r]`, rounded half to even and held to -128..=127. NaN has code 0 and does not count for the magnitude.",
     },
     OpInfo {
         op: Op::MatmulQ,
@@ -2222,7 +2222,7 @@ pub static OPS: &[OpInfo] = &[
             PackFormat::Q80,
             PackFormat::Q40,
         ],
-        doc: "Quantised matrix product: y[r*ldy + c] = act((sum over k of w[n0 + c, k] * x[r*ldx + k]) / scale[r] * weight scale) for r < m, c < nn. The sum is exact and rounded to f32 once; with a scale per block of weights it is acc = fma(exact sum of the block rounded to f32, the block's scale, acc) from +0, blocks ascending. Each step is one f32 operation, in this order; a matrix without a scale of its own has no such step.",
+        doc: "Quantised matrix product: y[r*ldy + c] = act((sum over k of w[n0 + c, k] * x[r*ldx + k]) / `scale[r]` * weight scale) for r < m, c < nn. The sum is exact and rounded to f32 once; with a scale per block of weights it is acc = fma(exact sum of the block rounded to f32, the block's scale, acc) from +0, blocks ascending. Each step is one f32 operation, in this order; a matrix without a scale of its own has no such step.",
     },
     OpInfo {
         op: Op::LinearQ,

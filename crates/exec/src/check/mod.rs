@@ -1,6 +1,6 @@
 //! Checkers of users' kernels: races, accesses outside their objects, reads of what was never written, barriers that lanes miss.
 //!
-//! A launch that is checked runs a form of the kernel whose memory operations tell a [`Checker`] what they do before they do it
+//! A launch that is checked runs a form of the kernel whose memory operations tell a `Checker` what they do before they do it
 //! (`lanes/checked.rs`); a launch that is not has nothing of it. Races are found in two passes:
 //!
 //! 1. Shadow cells (`shadow.rs`) find every element on which two lanes may have raced, whatever the schedule. Nothing found:
