@@ -9,6 +9,9 @@ pub const ARCHITECTURES: [&str; 3] = ["bitnet", "bitnet-25", "bitnet-b1.58"];
 /// Sizes beyond which a model is refused: no file has them, and everything below multiplies without overflow.
 const MOST: u64 = 1 << 24;
 
+/// Blocks beyond which a model is refused: a list of its tensors is made before they are looked for in the file.
+const MOST_LAYERS: u64 = 1 << 12;
+
 /// The activation of the feed-forward gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
@@ -82,9 +85,10 @@ impl Shape {
         let size = |name: &str| match gguf.get(&key(name)) {
             None => Ok(None),
             Some(v) => {
-                let wrong = || WeightsError::key(&key(name), format!("{}; expected 1 to {MOST}", v.shown()));
+                let most = if name == "block_count" { MOST_LAYERS } else { MOST };
+                let wrong = || WeightsError::key(&key(name), format!("{}; expected 1 to {most}", v.shown()));
                 // At most 2^24.
-                let v = v.as_u64().filter(|v| (1..=MOST).contains(v)).ok_or_else(wrong)?;
+                let v = v.as_u64().filter(|v| (1..=most).contains(v)).ok_or_else(wrong)?;
                 Ok(Some(v as usize))
             }
         };

@@ -194,6 +194,10 @@ fn a_model_is_read_and_checked() {
     assert!(open(&odd, &all).contains("3 does not divide 4 heads"));
     odd[6].1 = Value::F32(2.0);
     assert!(open(&odd, &all).contains("expected 1 to"));
+    // A model of sixteen million blocks would take gigabytes to list.
+    let mut deep = keys("bitnet-25");
+    deep[3].1 = Value::U32(1 << 24);
+    assert!(open(&deep, &all).contains("expected 1 to 4096"));
     assert!(open(&keys("llama"), &all).contains("`llama` is not run"));
     let e = ModelFile::open("no such file").expect_err("missing");
     assert!(matches!(e, WeightsError::InFile { .. }));
