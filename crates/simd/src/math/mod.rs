@@ -11,8 +11,7 @@
 //!
 //! # Measured errors
 //!
-//! In units in the last place of the true result. `f32`: over all 2^32 inputs, by the example `prove_math` (for `tan` over
-//! every 31st input, `--sample 31`); `f64`: over the vectors of `tests/data/f64_vectors.csv`, which hold the arguments
+//! In units in the last place of the true result. `f32`: over all 2^32 inputs, by the example `prove_math`; `f64`: over the vectors of `tests/data/f64_vectors.csv`, which hold the arguments
 //! closest to a multiple of pi/2, by `cargo test -p phalanx-simd --test accuracy -- --nocapture`.
 //!
 //! | function | `f32` | bound | `f64` | bound |
