@@ -198,6 +198,32 @@ pub fn fma_rate(budget: Duration) -> f64 {
     fma_rate_of::<64>(budget / 3).max(fma_rate_of::<96>(budget / 3)).max(fma_rate_of::<192>(budget / 3))
 }
 
+/// How many times the work of one thread `threads` of them do in the same time, where they share nothing: multiply-adds in
+/// registers, for about a millisecond a side. Below `threads` where cores are shared with others or clock lower together.
+pub fn scaling(threads: usize) -> f64 {
+    let work = || {
+        let mut acc = [1f32; 64];
+        let (a, b) = (black_box(0.999f32), black_box(0.001f32));
+        natively(
+            #[inline(always)]
+            || fma_rounds(&mut acc, 1_000_000, a, b),
+        );
+        black_box(&mut acc);
+    };
+    let time = |threads: usize| {
+        let from = Instant::now();
+        std::thread::scope(|s| {
+            for _ in 1..threads {
+                s.spawn(work);
+            }
+            work();
+        });
+        from.elapsed().as_secs_f64()
+    };
+    let one = time(1);
+    threads as f64 * one / time(threads)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,10 +1,10 @@
 //! Programs: against plain Rust on one thread, with more threads, against the reference executor; and what one operation costs.
 
 use super::cases::{Case, Ours, Roof, Size, all, shared};
-use super::timing::{Paired, alone, paired};
+use super::timing::{Paired, Work, alone, paired, paired_beside};
 use super::{Row, Table};
 use crate::device::Device;
-use crate::machine::{fma_rate, read_bandwidth};
+use crate::machine::{fma_rate, read_bandwidth, scaling};
 use phalanx::{BoundLaunch, Cpu};
 use std::hint::black_box;
 use std::time::Duration;
@@ -42,10 +42,11 @@ pub fn run(device: &Device, table: &mut Table) -> anyhow::Result<()> {
             let rounds = if size == Size::Full { 20_000 / grid } else { 40 };
             let launch = |cpu: &Cpu| chain(cpu, grid, block, rounds);
             let (a, b) = (launch(&more)?, launch(&few)?);
-            let p = paired(&mut || Ok(a.launch.run()?), &mut || Ok(b.launch.run()?))?;
             let work = f64::from(grid * block * rounds) * OPS as f64 / 1e9;
+            let (p, limit) =
+                more_threads(&mut || Ok(a.launch.run()?), &mut || Ok(b.launch.run()?), many, work)?;
             let verified = Some(a.result()? == b.result()?);
-            table.add(&rated(case, "Gflop/s", work, &p, None, verified))?;
+            table.add(&rated(case, "Gflop/s", work, &p, limit, verified))?;
         }
     }
     if cpu.executor() != REFERENCE {
@@ -125,8 +126,21 @@ fn against_fewer(
     }
     let (ours, rival) = (case.on(more)?, case.on(few)?);
     let verified = first_answer(&ours)? == first_answer(&rival)?;
-    let p = paired(&mut || ours.run(), &mut || rival.run())?;
-    table.add(&rated(name, case.unit, case.work, &p, None, Some(verified)))
+    let (p, limit) = more_threads(&mut || ours.run(), &mut || rival.run(), threads, case.work)?;
+    table.add(&rated(name, case.unit, case.work, &p, limit, Some(verified)))
+}
+
+/// `threads` threads beside one. The limit is what threads that share nothing make of the machine in the same moments: cores that
+/// are lent to others for a while give less than their number.
+fn more_threads(
+    ours: Work<'_>,
+    rival: Work<'_>,
+    threads: usize,
+    work: f64,
+) -> anyhow::Result<(Paired, Option<f64>)> {
+    let (p, scaling) = paired_beside(ours, rival, &mut || scaling(threads))?;
+    let limit = Some(work / p.rival * scaling);
+    Ok((p, limit))
 }
 
 fn against_reference(case: &Case, fast: &Cpu, slow: &Cpu, table: &mut Table) -> anyhow::Result<()> {

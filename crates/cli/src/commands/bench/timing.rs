@@ -87,8 +87,17 @@ pub fn after<T>(
 
 /// Times two sides in interleaved pairs.
 pub fn paired(ours: Work<'_>, rival: Work<'_>) -> anyhow::Result<Paired> {
+    Ok(paired_beside(ours, rival, &mut || 0.0)?.0)
+}
+
+/// Times two sides in interleaved pairs, and takes something of the machine with each; the median of that too.
+pub fn paired_beside(
+    ours: Work<'_>,
+    rival: Work<'_>,
+    beside: &mut dyn FnMut() -> f64,
+) -> anyhow::Result<(Paired, f64)> {
     let (our_runs, rival_runs) = (calibrate(ours)?, calibrate(rival)?);
-    let (mut a, mut b, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut a, mut b, mut ratios, mut others) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let begin = Instant::now();
     while a.len() < PAIRS.0 || (begin.elapsed() < BUDGET && a.len() < PAIRS.1) {
         let (x, y) = if a.len() % 2 == 0 {
@@ -101,8 +110,10 @@ pub fn paired(ours: Work<'_>, rival: Work<'_>) -> anyhow::Result<Paired> {
         a.push(x);
         b.push(y);
         ratios.push(y / x);
+        others.push(beside());
     }
-    Ok(Paired { ours: median(&mut a), rival: median(&mut b), ratio: interval(&ratios) })
+    let paired = Paired { ours: median(&mut a), rival: median(&mut b), ratio: interval(&ratios) };
+    Ok((paired, median(&mut others)))
 }
 
 /// The middle value; of an even number the mean of the two. `values` are sorted afterwards. NaN where there are none.
