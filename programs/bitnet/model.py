@@ -111,13 +111,14 @@ class BitNet(nn.Module):
         cos, sin = self.cos[: x.shape[2]], self.sin[: x.shape[2]]
         return torch.cat((a * cos - b * sin, b * cos + a * sin), -1)
 
-    def forward(self, tokens, tap=None):
-        """Logits [batch, position, vocab]. `tap(name, tensor)` sees every step."""
+    def forward(self, tokens, tap=None, dropout=0.0):
+        """Logits [batch, position, vocab]. `tap(name, tensor)` sees every step; `dropout` is for training."""
         shape = self.shape
         tap = tap or (lambda name, x: x)
         b, t = tokens.shape
         heads = lambda x, n: x.view(b, t, n, shape.head_dim).transpose(1, 2)
-        x = tap("embed", F.embedding(tokens, self.embed))
+        drop = lambda x: F.dropout(x, dropout) if dropout else x
+        x = drop(tap("embed", F.embedding(tokens, self.embed)))
         for i, block in enumerate(self.blocks):
             at = f"blk.{i}."
             h = tap(at + "attn_norm", rms(x, block.norm["attn_norm"]))
@@ -133,18 +134,18 @@ class BitNet(nn.Module):
             a = tap(at + "attention", a.transpose(1, 2).reshape(b, t, shape.width))
             a = tap(at + "attn_sub_norm", rms(a, block.norm["attn_sub_norm"]))
             o = tap(at + "o", self.products(block, "o", a)[0])
-            x = tap(at + "attn_residual", x + o)
+            x = tap(at + "attn_residual", x + drop(o))
             h = tap(at + "ffn_norm", rms(x, block.norm["ffn_norm"]))
             gate, up = self.products(block, ("gate", "up"), h)
             tap(at + "gate", gate), tap(at + "up", up)
             f = tap(at + "ffn_act", gate.relu().square() * up)
             f = tap(at + "ffn_sub_norm", rms(f, block.norm["ffn_sub_norm"]))
             down = tap(at + "down", self.products(block, ("down",), f)[0])
-            x = tap(at + "ffn_residual", x + down)
+            x = tap(at + "ffn_residual", x + drop(down))
         x = tap("output_norm", rms(x, self.norm))
         return tap("logits", F.linear(x, self.embed))
 
-    def loss(self, tokens):
+    def loss(self, tokens, dropout=0.0):
         """Mean nats a token after the first of each row."""
-        logits = self(tokens[:, :-1])
+        logits = self(tokens[:, :-1], dropout=dropout)
         return F.cross_entropy(logits.float().reshape(-1, self.shape.vocab), tokens[:, 1:].reshape(-1))

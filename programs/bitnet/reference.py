@@ -3,13 +3,15 @@
 
     python3 reference.py --run DIR
 
-Writes, beside this file: tokens.npy (65 tokens of the held-out text), logits.npy (after each of the first 64), greedy.npy (a
-prompt, then the likeliest token, 256 in all), steps.npy with steps.json (every step of the first 8 tokens: name, shape and first
+Writes, beside this file: tokens.npy (65 tokens of the held-out text), logits.npy (after each of the first 64), greedy.npy with
+greedy.json (a prompt, then the likeliest token, 256 in all; of some prompts the one where the likeliest is furthest ahead of the
+next, so that rounding decides nothing), steps.npy with steps.json (every step of the first 8 tokens: name, shape and first
 element). All in f32, the embedding rounded to f16 as in the file.
 """
 
 import argparse
 import json
+import math
 import pathlib
 
 import numpy as np
@@ -19,7 +21,16 @@ import data
 from train import Run
 
 HERE = pathlib.Path(__file__).resolve().parent
-PROMPT = "ROMEO:\nBut soft, "
+PROMPTS = (
+    "ROMEO:\nBut soft, ",
+    "First Citizen:\nBefore we proceed ",
+    "KING RICHARD III:\nNow ",
+    "JULIET:\nO ",
+    "MENENIUS:\n",
+    "PETRUCHIO:\nGood morrow, ",
+    "DUKE VINCENTIO:\nThe ",
+    "What, ",
+)
 TEACHER, STEPS, GREEDY = 64, 8, 256
 
 
@@ -43,11 +54,21 @@ def main(folder):
     net(rows[:, :STEPS], tap)
     np.save(HERE / "steps.npy", np.concatenate(flat))
     (HERE / "steps.json").write_text(json.dumps(index, indent=1) + "\n")
-    out = [0, *run.tokeniser.encode(PROMPT, add_special_tokens=False).ids]
-    while len(out) < GREEDY:
-        out.append(int(net(torch.tensor([out]))[0, -1].argmax()))
+    ahead, prompt, out = max(greedy(run, net, prompt) for prompt in PROMPTS)
     np.save(HERE / "greedy.npy", np.array(out, dtype=np.uint32))
-    print(run.tokeniser.decode(out[1:]))
+    # How far ahead of the next, as a part of the largest logit, the likeliest token is at least.
+    (HERE / "greedy.json").write_text(json.dumps({"prompt": prompt, "ahead": ahead}, indent=1) + "\n")
+    print(f"ahead by {ahead:.1e} at least\n{run.tokeniser.decode(out[1:])}")
+
+
+def greedy(run, net, prompt):
+    out, ahead = [0, *run.tokeniser.encode(prompt, add_special_tokens=False).ids], math.inf
+    while len(out) < GREEDY:
+        logits = net(torch.tensor([out]))[0, -1]
+        (best, next_), (token, _) = logits.topk(2)
+        ahead = min(ahead, float((best - next_) / logits.abs().max()))
+        out.append(int(token))
+    return ahead, prompt, out
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 """Train the language model of this folder, and its twin in f32.
 
     python3 train.py --run DIR [--twin] [--steps N]     train; goes on from DIR's checkpoint where there is one
+    python3 train.py --run DIR --dev ...                the same without the part kept for choosing settings, scored on it
     python3 train.py --run DIR --score                  held-out bits per byte of DIR's checkpoint
     python3 train.py --run DIR --export OUT_DIR         Hugging Face's packed form; `phalanx convert OUT_DIR` makes the GGUF
 
@@ -27,6 +28,9 @@ RATE_MATRICES = 0.02
 RATE_OTHERS = 3e-3
 WEIGHT_DECAY = 0.1
 MOMENTUM = 0.95
+DROPOUT = 0.1  # of what blocks add, and of the embedding
+MERGES_LEFT_OUT = 0.1  # of the tokeniser's merges, until the rate goes down
+RECUT = 100  # steps that see one cut of the text
 EVERY_SECONDS = 120
 DEV_EVERY = 100
 
@@ -87,13 +91,13 @@ def bits_per_byte(net, ids, size):
 
 
 class Run:
-    def __init__(self, folder, twin, steps):
+    def __init__(self, folder, twin, steps, dev=False):
         self.folder = folder
         self.path = folder / "checkpoint.pt"
         saved = torch.load(self.path, weights_only=True) if self.path.exists() else None
         if saved:
             twin = saved["twin"]
-        self.twin = twin
+        self.twin, self.dev = twin, dev
         self.shape = model.Shape()
         torch.manual_seed(1)
         self.net = model.BitNet(self.shape, ternary=not twin)
@@ -126,17 +130,24 @@ class Run:
 
     def train(self):
         raw, dev, _ = data.texts()
-        ids, dev_ids = data.encode(self.tokeniser, raw), data.encode(self.tokeniser, dev)
+        raw = raw if self.dev else raw + dev
+        whole, dev_ids = data.encode(self.tokeniser, raw), data.encode(self.tokeniser, dev)
+        cuts, recut = data.Dropout(self.tokeniser, raw, MERGES_LEFT_OUT), None
         saved = time.monotonic()
         began, first = time.monotonic(), self.step
         while self.step < self.steps:
             # Each step has its own stream, so that a run that was interrupted sees what an uninterrupted one sees.
+            part = self.step // RECUT
+            if part != recut:
+                late = self.step >= self.steps * (1 - DECAY)
+                ids, recut = whole if late else cuts.sample(np.random.default_rng((8, part))), part
             rng = np.random.default_rng((7, self.step))
+            torch.manual_seed(self.step)
             batch = next(rows for until, rows in BATCH if self.step < until)
             at = rng.integers(0, len(ids) - self.shape.context, batch)
             rows = np.stack([np.concatenate(([0], ids[a : a + self.shape.context])) for a in at])
             with torch.autocast("cpu", torch.bfloat16):
-                loss = self.net.loss(torch.from_numpy(rows))
+                loss = self.net.loss(torch.from_numpy(rows), DROPOUT)
             loss.backward()
             for o, base in zip(self.optimisers, (RATE_MATRICES, RATE_OTHERS)):
                 for group in o.param_groups:
@@ -145,7 +156,7 @@ class Run:
                 o.zero_grad(set_to_none=True)
             self.step += 1
             if self.step % DEV_EVERY == 0 or self.step == self.steps:
-                bits = bits_per_byte(self.net, dev_ids, len(dev))
+                bits = bits_per_byte(self.net, dev_ids, len(dev)) if self.dev else math.nan
                 self.log.append([self.step, loss.item(), bits])
                 each = (time.monotonic() - began) / (self.step - first)
                 print(f"step {self.step} of {self.steps}: train {loss.item():.3f}, dev {bits:.4f}, {each:.2f} s a step", flush=True)
@@ -165,11 +176,12 @@ if __name__ == "__main__":
     parser.add_argument("--run", type=pathlib.Path, required=True)
     parser.add_argument("--twin", action="store_true")
     parser.add_argument("--steps", type=int)
+    parser.add_argument("--dev", action="store_true")
     parser.add_argument("--score", action="store_true")
     parser.add_argument("--export", type=pathlib.Path)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    run = Run(args.run, args.twin, args.steps or 0)
+    run = Run(args.run, args.twin, args.steps or 0, args.dev)
     if args.score:
         run.score()
     elif args.export:
