@@ -8,6 +8,8 @@ use common::*;
 use phalanx_exec::lanes::Lanes;
 use phalanx_exec::launch::Bound;
 use phalanx_exec::reference::Reference;
+use phalanx_exec::resonance::exact::Exact;
+use phalanx_exec::resonance::{Design, Floats, Fraction, FrontLoop, Ratio};
 use phalanx_exec::sequence::Recorder;
 use phalanx_exec::workers::{Grain, Rayon, Threads, Workers};
 use phalanx_exec::*;
@@ -253,6 +255,93 @@ fn a_sequence_runs_from_several_threads() {
             }
         });
         assert_eq!(read_u32s(&buffer), [60; 512]);
+    }
+}
+
+/// Every lane adds in both forms, to classes that all blocks share.
+const ADD: &str = "kernel k() block 200 {
+    let c: u32;  let i: i64;  let x: f64
+    mov.i64         i, %global.linear
+    cvt.rn.f64.i64  x, i
+    mov.u32         c, %lane.linear
+    rem.u32         c, c, 96
+    res.accum.f64   c, x
+    res.accum.i64   c, i, 3
+    cls.get         c
+    res.accum.f64   c, 0.5
+    exit
+}";
+
+#[test]
+fn launches_from_many_threads_add_to_one_resonance() {
+    const BLOCKS: u64 = 5;
+    let launches = 3 * orders().count() as u64;
+    let of_class =
+        |class: u64| (0..BLOCKS * 200).filter(move |i| i % 200 % 96 == class).sum::<u64>() * launches;
+    for lanes in levels() {
+        for workers in workers() {
+            let resonance = Resonance::new();
+            std::thread::scope(|s| {
+                for _ in 0..3 {
+                    s.spawn(|| {
+                        for options in orders() {
+                            let options = RunOptions { resonance: Some(resonance.clone()), ..options };
+                            launch(&lanes, &*workers, ADD, &[], config(BLOCKS as u32, 200), &options)
+                                .unwrap();
+                        }
+                    });
+                }
+                // The host reads between launches: whole ones only.
+                s.spawn(|| {
+                    for _ in 0..20 {
+                        let seen = resonance.snapshot().0[95];
+                        let whole =
+                            (0..=launches).any(|n| seen.float == (of_class(95) / launches * n) as f64);
+                        assert!(whole, "half of a launch: {seen:?}");
+                    }
+                });
+            });
+            for (entry, class) in resonance.snapshot().0.iter().zip(0..) {
+                // Block b adds a half of each lane to class b.
+                let halves = if class < BLOCKS { 100 * launches } else { 0 };
+                assert_eq!(entry.float, (of_class(class) + halves) as f64, "class {class}");
+                assert_eq!(Some(entry.ratio), Ratio::new(of_class(class) as i64, 3), "class {class}");
+            }
+        }
+    }
+}
+
+#[test]
+fn accumulators_take_additions_from_many_threads() {
+    const THREADS: u8 = 4;
+    for design in Design::ALL {
+        let accumulator = design.make();
+        std::thread::scope(|s| {
+            for thread in 0..THREADS {
+                let accumulator = &*accumulator;
+                s.spawn(move || {
+                    let each = FrontLoop::at(Tier::best());
+                    for class in (0..96).cycle().skip(thread.into()).step_by(7).take(300) {
+                        accumulator.floats(Floats::One(class, &[0.5; 40]), each);
+                        accumulator.floats(Floats::Each(&[(class, 1e300), (95 - class, -1e300)]), each);
+                        accumulator.fractions(&[Fraction { class, a: 1, b: 3 }; 2]);
+                    }
+                });
+            }
+        });
+        let sums = accumulator.take();
+        let mut all = Exact::default();
+        let mut thirds = 0;
+        for class in 0..96 {
+            let sum = sums.class(class).cloned().unwrap_or_default();
+            sum.float.iter().for_each(|s| all.merge(s));
+            let ratio = sum.ratio.unwrap_or_default().total(Ratio::ZERO).unwrap();
+            thirds += ratio.numerator() * (3 / ratio.denominator());
+        }
+        // The large ones cancel, exactly.
+        let calls = i64::from(THREADS) * 300;
+        assert_eq!(all.round(), (calls * 20) as f64, "{}", design.name());
+        assert_eq!(thirds, calls * 2, "{}", design.name());
     }
 }
 

@@ -10,6 +10,7 @@ use phalanx_exec::launch::Bound;
 use phalanx_exec::reference::Reference;
 use phalanx_exec::resonance::accumulator::Fraction;
 use phalanx_exec::resonance::{Design, Entry, Floats, FrontLoop, Ratio, Snapshot, Sums};
+use phalanx_exec::sequence::Recorder;
 use phalanx_exec::workers::{Sequential, Workers};
 use phalanx_exec::{
     ArgValue, Executor, LaunchClaims, LaunchError, LaunchReport, Resonance, RunOptions, Trap, TrapDetail,
@@ -17,6 +18,7 @@ use phalanx_exec::{
 use phalanx_isa::{TrapKind, Type};
 use phalanx_simd::tier::Tier;
 use proptest::prelude::*;
+use std::sync::Arc;
 
 /// An exact sum of f64 by integers of any length, rounded by comparing neighbours: slow and unlike the one under test.
 #[derive(Clone, Default)]
@@ -68,6 +70,10 @@ impl SlowRatio {
         let n = &self.0 * b + &self.1 * a;
         self.1 = &self.1 * b;
         self.0 = n;
+    }
+    fn join(&mut self, other: &SlowRatio) {
+        self.0 = &self.0 * &other.1 + &self.1 * &other.0;
+        self.1 = &self.1 * &other.1;
     }
     fn is(&self, r: Ratio) -> bool {
         &self.0 * r.denominator() == &self.1 * r.numerator()
@@ -205,6 +211,53 @@ fn the_same_bits_whatever_runs_the_launch() {
             assert!(ratio.is(after.0[c].ratio), "class {c}: {}", after.0[c].ratio);
         }
     }
+}
+
+#[test]
+fn a_sequence_leaves_the_same_bits_whatever_runs_it() {
+    const STEPS: [(u64, u64); 2] = [(11, 40), (12, 900)];
+    const RUNS: usize = 2;
+    // Each step rounds once, on top of what the one before it left.
+    let mut expected = vec![(0.0, SlowRatio::zero()); 96];
+    for (seed, spread) in [STEPS; RUNS].concat() {
+        let (floats, ratios) = mixed_on_host(seed, spread);
+        for (total, (float, ratio)) in expected.iter_mut().zip(floats.into_iter().zip(ratios)) {
+            let mut sum = float;
+            sum.add(total.0);
+            total.0 = sum.round();
+            total.1.join(&ratio);
+        }
+    }
+    let program = program(MIXED);
+    let mut runs = 0;
+    for (name, executor) in executors() {
+        let prepared = executor.prepare(&program, 0).unwrap();
+        for workers in pools() {
+            for schedule_seed in [None, Some(3)] {
+                let resonance = Resonance::new();
+                let mut recorder = Recorder::new(0);
+                for (seed, spread) in STEPS {
+                    let args = vec![scalar(seed), scalar(spread)];
+                    let bound = Bound::new(0, &program, 0, args, None).unwrap();
+                    let options = RunOptions { schedule_seed, ..with(&resonance) };
+                    recorder.step(bound, Arc::clone(&prepared), options).unwrap();
+                }
+                let sequence = recorder.finish().unwrap();
+                (0..RUNS).for_each(|_| sequence.run(&*workers, None).unwrap());
+                let after = resonance.snapshot();
+                for (c, (float, ratio)) in expected.iter().enumerate() {
+                    let who = format!(
+                        "{name}, {} threads, schedule {schedule_seed:?}, class {c}",
+                        workers.threads()
+                    );
+                    assert_eq!(after.0[c].float.to_bits(), float.to_bits(), "{who}");
+                    assert!(ratio.is(after.0[c].ratio), "{who}: {}", after.0[c].ratio);
+                }
+                runs += 1;
+            }
+        }
+    }
+    assert!(runs > 3, "{runs} runs");
 }
 
 #[test]

@@ -47,7 +47,8 @@ pub fn run(cpu: &Cpu, program: &Program, case: &Case, base: &Path) -> Result<(),
 }
 
 /// As [`run`] for a test without findings, with other options for the launch; gives the bytes of the test's buffers afterwards,
-/// in the order of the parameters. None where it expects a trap: memory is unspecified then.
+/// in the order of the parameters, and as the last the resonance: of each class the f64 and the fraction. None where it expects a
+/// trap: memory is unspecified then.
 ///
 /// # Errors
 /// As [`run`].
@@ -72,7 +73,10 @@ pub fn run_with(
     if case.trap.is_some() {
         return Ok(Vec::new());
     }
-    bindings.contents().map_err(|m| fail(case.line, m))
+    let mut all = bindings.contents().map_err(|m| fail(case.line, m))?;
+    let sums = |e: &Entry| [e.float.to_bits(), e.ratio.numerator() as u64, e.ratio.denominator() as u64];
+    all.push(after.0.iter().flat_map(sums).flat_map(u64::to_le_bytes).collect());
+    Ok(all)
 }
 
 /// The launch that a test describes, with new buffers, to be run by other means.
