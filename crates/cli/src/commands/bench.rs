@@ -2,17 +2,19 @@
 //!
 //! Ours and the rival are timed in interleaved pairs, first one then the other and the next time the other way round, so that
 //! what slows the machine slows both. The ratio is the median over the pairs, with a 95 % interval by bootstrap. `timing` does
-//! that; `assemble`, `launch`, `programs` and `resonance` are what can be measured, `cases` and `native` the programs and their
-//! rivals.
+//! that; `assemble`, `launch`, `programs`, `sanitize` with `oclgrind` and `resonance`, and `matmul` are what can be measured,
+//! `cases` and `native` the programs and their rivals.
 
 mod assemble;
 mod cases;
 mod launch;
 mod matmul;
 mod native;
+mod oclgrind;
 mod programs;
 mod resonance;
 mod rivals;
+mod sanitize;
 mod timing;
 
 use crate::console::{Console, say};
@@ -38,6 +40,9 @@ pub struct Args {
     /// A row per case
     #[arg(long)]
     json: bool,
+    /// With whom to compare
+    #[command(flatten)]
+    against: rivals::Against,
     /// Which products
     #[command(flatten)]
     products: matmul::Options,
@@ -51,7 +56,7 @@ enum Name {
     Launch,
     /// Programs: against plain Rust, other executors and other numbers of threads
     Programs,
-    /// Shared state: the accumulator of the resonance
+    /// Checked launches against plain ones, or against Oclgrind; the accumulator of the resonance
     Sanitize,
     /// Matrix products: beside the machine's limits, or a rival
     Matmul,
@@ -132,6 +137,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if !matches!(args.name, Name::Matmul) {
         args.products.refuse()?;
     }
+    if !matches!(args.name, Name::Matmul | Name::Sanitize) {
+        args.against.rival(|_| false)?;
+    }
     let console = Console::new(args.json);
     let machine = Machine::detect().short();
     let cpu = args.device.open()?;
@@ -145,8 +153,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         Name::Assemble => assemble::run(&cpu, &mut table)?,
         Name::Launch => launch::run(&cpu, &mut table)?,
         Name::Programs => programs::run(&args.device, &mut table)?,
-        Name::Sanitize => resonance::run(&cpu, args.device.tier(), &mut table)?,
-        Name::Matmul => matmul::run(&args.device, &args.products, &mut table)?,
+        Name::Sanitize => sanitize::run(&args.device, &args.against, &mut table)?,
+        Name::Matmul => matmul::run(&args.device, &args.products, &args.against, &mut table)?,
     }
     anyhow::ensure!(table.wrong == 0, "{} cases with answers that differ", table.wrong);
     Ok(())

@@ -36,6 +36,10 @@ impl Ours {
     pub fn run(&self) -> anyhow::Result<()> {
         self.launches.iter().try_for_each(|l| l.run().map_err(Into::into))
     }
+    /// The launches, in order.
+    pub fn launches(&self) -> &[BoundLaunch] {
+        &self.launches
+    }
     /// What the launches computed.
     pub fn result(&self) -> anyhow::Result<Vec<f64>> {
         (self.result)()

@@ -1,6 +1,6 @@
 //! Matrix products: beside the limits of the machine at that working set, or beside a rival, in the same run.
 
-use super::rivals::{Process, Rival};
+use super::rivals::{Against, Process, Rival};
 use super::timing::{Interval, interval, median};
 use super::{Row, Table};
 use crate::console::say;
@@ -12,7 +12,7 @@ use phalanx::kernels::{Input, Output, Rows, Tile, limits, quantise, reference};
 use phalanx::product::{self, Linear};
 use phalanx::{BoundLaunch, Buffer, Cpu, PackedWeights, Tier};
 use serde_json::json;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -48,9 +48,6 @@ const FORMATS: [(&str, PackFormat); 9] = [
 /// Which products.
 #[derive(clap::Args, Debug)]
 pub struct Options {
-    /// matmul: compare with this rival
-    #[arg(long, value_name = "RIVAL")]
-    against: Option<Rival>,
     /// matmul: formats of weights, of i2_s, t3, tq2_0, i8, q8_0, q4_0, f32, f16, bf16 [default: all]
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = format_named)]
     format: Vec<(&'static str, PackFormat)>,
@@ -66,9 +63,6 @@ pub struct Options {
     /// matmul: two shapes, three numbers of columns
     #[arg(long)]
     quick: bool,
-    /// matmul: the folder of the rivals' programs
-    #[arg(long, value_name = "DIR", default_value = "benches/rivals")]
-    rivals: PathBuf,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -95,7 +89,6 @@ impl Options {
     /// Refuses these options with another measurement.
     pub fn refuse(&self) -> anyhow::Result<()> {
         let given = [
-            (self.against.is_some(), "--against"),
             (!self.format.is_empty(), "--format"),
             (!self.shape.is_empty(), "--shape"),
             (!self.columns.is_empty(), "--columns"),
@@ -359,7 +352,7 @@ impl Samples {
 ///
 /// # Errors
 /// A launch fails, a rival cannot be started, or stdout cannot be written.
-pub fn run(device: &Device, options: &Options, table: &mut Table) -> anyhow::Result<()> {
+pub fn run(device: &Device, options: &Options, against: &Against, table: &mut Table) -> anyhow::Result<()> {
     let tier = device.tier();
     let pick = |given: &[(usize, usize)]| match (given, options.quick) {
         ([], true) => vec![SHAPES[1], SHAPES[4]],
@@ -381,8 +374,8 @@ pub fn run(device: &Device, options: &Options, table: &mut Table) -> anyhow::Res
         None => vec![1],
     };
     // Most rivals fix their number of threads when they start.
-    let start =
-        |t: &usize| Ok((*t, options.against.map(|r| Process::start(r, &options.rivals, *t)).transpose()?));
+    let rival = against.rival(|r| r != Rival::Oclgrind)?;
+    let start = |t: &usize| Ok((*t, rival.map(|r| Process::start(r, &against.folder, *t)).transpose()?));
     let mut rivals = threads.iter().map(start).collect::<anyhow::Result<Vec<_>>>()?;
     let dir = std::env::temp_dir().join(format!("phalanx-matmul-{}", std::process::id()));
     std::fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;

@@ -46,9 +46,13 @@ fn against_nothing(cpu: &Cpu, ops: usize, last: &str) -> anyhow::Result<super::t
 pub fn run(cpu: &Cpu, tier: Tier, table: &mut Table) -> anyhow::Result<()> {
     let lanes = f64::from(GRID * BLOCK);
     for ops in [32, 64] {
+        let case = format!("f64, class per block, {ops} ops");
+        if !table.wants(&case) {
+            continue;
+        }
         let times = against_nothing(cpu, ops, "res.accum.f64 own, y")?;
         table.add(&Row {
-            case: format!("f64, class per block, {ops} ops"),
+            case,
             unit: "ns/lane",
             ours: times.ours * 1e9 / lanes,
             rival: Some(times.rival * 1e9 / lanes),
@@ -65,16 +69,23 @@ pub fn run(cpu: &Cpu, tier: Tier, table: &mut Table) -> anyhow::Result<()> {
         ("a/b, class per lane, one b", "res.accum.i64 c, i, 3"),
         ("a/b, class per lane, 1024 b", "res.accum.i64 c, i, b"),
     ] {
+        let case = format!("addition: {case}");
+        if !table.wants(&case) {
+            continue;
+        }
         let times = against_nothing(cpu, 32, last)?;
-        table.add(&plain(format!("addition: {case}"), (times.ours - times.rival) * 1e9 / lanes))?;
+        table.add(&plain(case, (times.ours - times.rival) * 1e9 / lanes))?;
     }
     for threads in [1, 2, 4, 8, 16] {
         for classes in [1, 8, 96] {
             for design in Design::ALL {
                 for rational in [false, true] {
-                    let seconds = contended(design, tier, threads, classes, rational)?;
                     let form = if rational { "a/b" } else { "f64" };
                     let case = format!("{} {form} {threads}t {classes} classes", design.name());
+                    if !table.wants(&case) {
+                        continue;
+                    }
+                    let seconds = contended(design, tier, threads, classes, rational)?;
                     table.add(&plain(case, seconds * 1e9))?;
                 }
             }

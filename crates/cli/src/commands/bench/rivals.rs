@@ -3,13 +3,14 @@
 //! A rival of its own process keeps its threads, its memory and its crashes to itself, and uses no processor while it waits for
 //! a line, so that both sides can be timed in turn. `benches/rivals/rival.py` says what the lines are.
 
+use crate::failure::usage;
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-/// Whom products can be compared with.
+/// Whom measurements can be compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Rival {
     /// ggml, from PyPI's llama-cpp-python
@@ -24,6 +25,34 @@ pub enum Rival {
     Candle,
     /// The crate gemm
     Gemm,
+    /// Oclgrind, from Debian
+    Oclgrind,
+}
+
+/// With whom to compare.
+#[derive(clap::Args, Debug)]
+pub struct Against {
+    /// matmul, sanitize: compare with this rival
+    #[arg(long, value_name = "RIVAL")]
+    against: Option<Rival>,
+    /// The folder of the rivals' programs
+    #[arg(long = "rivals", value_name = "DIR", default_value = "benches/rivals")]
+    pub folder: PathBuf,
+}
+
+impl Against {
+    /// The rival, where one is given; `suits`: whether the measurement knows it.
+    ///
+    /// # Errors
+    /// Wrong usage: a rival of another measurement.
+    pub fn rival(&self, suits: impl Fn(Rival) -> bool) -> anyhow::Result<Option<Rival>> {
+        match self.against {
+            Some(rival) if !suits(rival) => {
+                Err(usage(format!("{} is no rival in this measurement", rival.name())))
+            }
+            rival => Ok(rival),
+        }
+    }
 }
 
 impl Rival {
@@ -48,6 +77,8 @@ impl Rival {
                     .arg("--");
                 c
             }
+            // It answers no requests; `oclgrind` starts it for each launch.
+            Rival::Oclgrind => Command::new("oclgrind-kernel"),
         }
     }
 }
