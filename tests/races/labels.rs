@@ -40,20 +40,24 @@ pub fn object(kernel: &Kernel, name: &str) -> Option<Base> {
 }
 
 /// The elements of a finding without block and lane.
-pub fn places(kernel: &Kernel, finding: &Finding) -> BTreeSet<(Base, i128, i128)> {
+pub fn places(kernel: &Kernel, finding: &Finding) -> BTreeSet<Place> {
     let Some(target) = &finding.target else { return BTreeSet::new() };
-    let base = object(kernel, &target.name).unwrap_or_else(|| panic!("line {}: no `{target}`", finding.line));
+    let base = object(kernel, &target.name);
+    assert!(base.is_some() || target.name == "pool", "line {}: no `{target}`", finding.line);
     let which = i128::from(target.index.unwrap_or(0));
     finding.indices.iter().map(|i| (base, which, i128::from(*i))).collect()
 }
 
-pub fn place(e: &Element) -> (Base, i128, i128) {
+/// Object (`None`: the pool), buffer of an array or handle, index.
+pub type Place = (Option<Base>, i128, i128);
+
+pub fn place(e: &Element) -> Place {
     (e.base, e.which, e.index)
 }
 
-/// Which buffers hold nothing at first.
+/// Which elements hold something from the start: buffers that are given, and what the pool gives out.
 pub fn is_written(kernel: &Kernel, case: &Case, e: &Element) -> bool {
-    let Base::Param(p) = e.base else { return false };
+    let Some(Base::Param(p)) = e.base else { return e.base.is_none() };
     let name = &kernel.params[p as usize].name;
     !case.args.iter().any(|g| {
         g.target.name == *name
@@ -64,11 +68,17 @@ pub fn is_written(kernel: &Kernel, case: &Case, e: &Element) -> bool {
 
 /// Runs a test on the observed reference executor.
 pub fn truth(name: &str, text: &str, case: &Case) -> Truth {
+    truth_of(name, text, case, None)
+}
+
+/// The same under a schedule.
+pub fn truth_of(name: &str, text: &str, case: &Case, schedule: Option<u64>) -> Truth {
     let log = Arc::new(Log::default());
     let observer = Arc::clone(&log);
     let cpu = Cpu::builder().custom_executor(Arc::new(Observed(observer))).threads(1).build().unwrap();
     let program = cpu.load_named(name, text).unwrap_or_else(|e| panic!("{e}"));
-    let launch = testing::bind(&cpu, &program, case, &folder()).unwrap_or_else(|e| panic!("{name}: {e}"));
+    let mut launch = testing::bind(&cpu, &program, case, &folder()).unwrap_or_else(|e| panic!("{name}: {e}"));
+    launch.options_mut().schedule_seed = schedule;
     let missed = match launch.run() {
         Ok(()) => None,
         Err(e) => {
@@ -107,12 +117,12 @@ fn compare(truth: &Truth, labels: &[Finding]) -> Vec<String> {
     let mut wrong = Vec::new();
     let kernel = truth.kernel();
     let f = &truth.findings;
-    let of = |wanted: fn(FindingKind) -> bool| -> BTreeSet<(Base, i128, i128)> {
+    let of = |wanted: fn(FindingKind) -> bool| -> BTreeSet<Place> {
         labels.iter().filter(|l| wanted(l.kind)).flat_map(|l| places(kernel, l)).collect()
     };
-    let mut same = |what: &str, said: BTreeSet<(Base, i128, i128)>, found: BTreeSet<(Base, i128, i128)>| {
+    let mut same = |what: &str, said: BTreeSet<Place>, found: BTreeSet<Place>| {
         if said != found {
-            let only = |a: &BTreeSet<(Base, i128, i128)>, b: &BTreeSet<(Base, i128, i128)>| {
+            let only = |a: &BTreeSet<Place>, b: &BTreeSet<Place>| {
                 a.difference(b).map(|(b, w, i)| format!("{b:?}.{w}[{i}]")).collect::<Vec<_>>().join(" ")
             };
             wrong.push(format!(

@@ -12,3 +12,4 @@ mod guide;
 mod labels;
 mod mutants;
 mod oclgrind;
+mod registers;

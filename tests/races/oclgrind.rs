@@ -5,7 +5,7 @@
 
 use crate::checker::sanitize;
 use crate::corpus::{File, files, folder};
-use crate::labels::{place, truth};
+use crate::labels::{Place, place, truth};
 use phalanx::Cpu;
 use phalanx::data::parse_number;
 use phalanx::isa::{Base, Kernel, ParamKind};
@@ -16,7 +16,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// Elements, without block and lane.
-type Places = BTreeSet<(Base, i128, i128)>;
+type Places = BTreeSet<Place>;
 
 /// Oclgrind's description of a launch.
 fn simulation(kernel: &Kernel, case: &Case, name: &str, grid: [u32; 3], block: [u32; 3]) -> String {
@@ -57,7 +57,7 @@ fn reported(kernel: &Kernel, output: &str) -> Places {
             let (param, elem) = buffers.clone().nth(object).expect("a buffer");
             (Base::Param(param as u16), elem)
         };
-        all.insert((base, 0, byte / ty.bytes() as i128));
+        all.insert((Some(base), 0, byte / ty.bytes() as i128));
     }
     all
 }

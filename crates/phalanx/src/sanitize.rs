@@ -22,7 +22,7 @@
 //! A finding is suppressed by a comment at the end of its line, or alone on the line above: `// allow(race): the reason`.
 
 use crate::program::Kernel;
-use phalanx_exec::check::{Finding, FindingKind, Occurrence, RaceKind, Report};
+use phalanx_exec::check::{Checks, Finding, FindingKind, Occurrence, RaceKind, Report};
 use phalanx_isa::{Base, Diagnostic, Label, Severity, Span};
 use std::fmt;
 
@@ -194,17 +194,20 @@ impl Checked {
     /// The element, as `x[3]`; of what has no element, in words.
     pub fn address(&self, f: &Finding) -> String {
         match (f.base, f.kind) {
-            (Some(_), _) => format!("{}[{}]", self.object(f), f.index),
+            (Some(_), _) | (None, FindingKind::Race(_)) => format!("{}[{}]", self.object(f), f.index),
             (None, FindingKind::BadHandle) => format!("handle {}", f.index),
             (None, FindingKind::MissedBarrier) => String::new(),
             (None, _) => format!("element {} of pool memory", f.index),
         }
     }
 
-    /// The buffer or array, as `x` or `xs[2]`.
+    /// The buffer or array, as `x` or `xs[2]`; an allocation of the pool, by its handle, as `pool[5]`.
     pub fn object(&self, f: &Finding) -> String {
         let k = self.kernel.data();
-        let Some(base) = f.base else { return String::new() };
+        let Some(base) = f.base else {
+            let races = matches!(f.kind, FindingKind::Race(_));
+            return if races { format!("pool[{}]", f.which) } else { String::new() };
+        };
         let (name, many) = match base {
             Base::Param(p) => {
                 let param = k.params.get(p as usize);
@@ -361,10 +364,36 @@ impl Checked {
         format!("{times} (elements by barrier intervals); {remedy}")
     }
 
+    /// What the checkers looked at: a sentence each.
+    pub fn covered(&self) -> Vec<String> {
+        let Checks { race, bounds, init, sync } = self.report.checks;
+        let k = self.kernel.data();
+        let has =
+            |kind: fn(&phalanx_isa::Op) -> bool| k.funcs.iter().flat_map(|f| &f.code).any(|i| kind(&i.op));
+        let pool = has(is_pool);
+        let and_pool = |text: &str| format!("{text}{}", if pool { ", pool memory" } else { "" });
+        let mut all = Vec::new();
+        if race {
+            all.push(format!("race: {}", and_pool("buffers that the launch writes, shared arrays")));
+        }
+        if bounds {
+            all.push(format!("bounds: {}", and_pool("buffers, shared and private arrays")));
+        }
+        if init {
+            let zeros = if pool { "; pool.alloc writes zeros" } else { "" };
+            all.push(format!(
+                "init: buffers given as never written, shared and private arrays{zeros}; registers before the launch, by the validator"
+            ));
+        }
+        if sync {
+            all.push("sync: barriers, subgroup and block operations".into());
+        }
+        all
+    }
+
     /// What the checkers did not look at, or could not know: a sentence each.
     pub fn not_covered(&self) -> Vec<String> {
         let mut notes = Vec::new();
-        let insts = || self.kernel.data().funcs.iter().flat_map(|f| &f.code);
         if !self.report.racy.is_empty() {
             notes.push(
                 "lanes that decide by racy values take one way in a run; races on the others are not seen"
@@ -377,14 +406,17 @@ impl Checked {
         if self.report.cut {
             notes.push("the log of racy accesses was full: some racy elements are missing".into());
         }
+        let insts = || self.kernel.data().funcs.iter().flat_map(|f| &f.code);
         if insts().any(|i| i.op.info().kind == phalanx_isa::Kind::Native) {
             notes.push("native operations count as boxes of elements, between two barriers".into());
         }
-        if insts().any(|i| i.mnemonic().to_string().starts_with("pool.")) {
-            notes.push("elements of the pool are not checked for races".into());
-        }
         notes
     }
+}
+
+fn is_pool(op: &phalanx_isa::Op) -> bool {
+    use phalanx_isa::Op;
+    matches!(op, Op::PoolAlloc | Op::PoolFree | Op::PoolLd | Op::PoolSt)
 }
 
 impl fmt::Display for Checked {

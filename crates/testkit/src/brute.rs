@@ -8,7 +8,8 @@
 //! [`Log::findings_by_interval`] does it for programs without releases and acquires: accesses in different barrier intervals
 //! are ordered, all others are not.
 
-use phalanx_exec::reference::observe::{Access, Observer};
+use phalanx_exec::check::judge;
+use phalanx_exec::reference::observe::{Access, How, Observer, PoolAccess};
 use phalanx_isa::{Base, Scope, TrapKind, limits};
 use phalanx_verify::Scope as Together;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -27,6 +28,7 @@ enum Event {
     Access(Access),
     Outside(Access),
     Handle(Site),
+    Pool(PoolAccess),
     Barrier(u64, Range<u32>, Together),
     Fence(u64, u32, Scope),
 }
@@ -34,13 +36,13 @@ enum Event {
 /// An element of memory that lanes share; of private arrays, a lane's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Element {
-    /// Parameter or array.
-    pub base: Base,
+    /// Parameter or array; `None`: an allocation of the pool.
+    pub base: Option<Base>,
     /// The block whose array it is.
     pub block: Option<u64>,
     /// The lane whose array it is.
     pub lane: Option<u32>,
-    /// Which buffer of an array of buffers.
+    /// Which buffer of an array of buffers; of the pool: the handle.
     pub which: i128,
     /// Index.
     pub index: i128,
@@ -106,6 +108,9 @@ impl Observer for Log {
         self.push(Event::Outside(access));
         true
     }
+    fn pool(&self, access: PoolAccess) {
+        self.push(Event::Pool(access));
+    }
     fn handle(&self, _: u64, _: u32, site: Site, _: TrapKind) -> bool {
         self.push(Event::Handle(site));
         true
@@ -121,7 +126,17 @@ impl Observer for Log {
 fn element(a: &Access) -> Element {
     let block = (!matches!(a.base, Base::Param(_))).then_some(a.block);
     let lane = matches!(a.base, Base::Private(_)).then_some(a.lane);
-    Element { base: a.base, block, lane, which: a.which, index: a.index }
+    Element { base: Some(a.base), block, lane, which: a.which, index: a.index }
+}
+
+/// An access as far as it is compared.
+#[derive(Clone)]
+struct Deed {
+    who: (u64, u32),
+    site: Site,
+    how: How,
+    /// What it stored; `None`: an end of the memory, which is like no store.
+    bits: Option<u64>,
 }
 
 /// Where an access stands among the barriers of its lane.
@@ -132,15 +147,17 @@ struct Intervals {
 }
 
 /// What two accesses of one element do to each other if nothing orders them; `None`: no harm.
-fn conflict(a: &Access, b: &Access) -> Option<Conflict> {
-    if (a.block, a.lane) == (b.block, b.lane) || !(a.how.writes || b.how.writes) {
+fn conflict(a: &Deed, b: &Deed) -> Option<Conflict> {
+    if a.who == b.who || !(a.how.writes || b.how.writes) {
         return None;
     }
     match (a.how.atomic, b.how.atomic) {
         (true, true) => None,
-        (false, false) if a.how.writes && b.how.writes => {
-            Some(if a.bits == b.bits { Conflict::EqualStores } else { Conflict::WriteWrite })
-        }
+        (false, false) if a.how.writes && b.how.writes => Some(if a.bits.is_some() && a.bits == b.bits {
+            Conflict::EqualStores
+        } else {
+            Conflict::WriteWrite
+        }),
         (false, false) => Some(Conflict::ReadWrite),
         _ => Some(Conflict::AtomicPlain),
     }
@@ -157,6 +174,17 @@ impl Log {
     /// Number of accesses.
     pub fn accesses(&self) -> usize {
         self.events().iter().filter(|e| matches!(e, Event::Access(_))).count()
+    }
+
+    /// What was seen that has to do with order, for other judges of the same run.
+    pub fn seen(&self) -> Vec<judge::Event> {
+        let seen = |e: &Event| match e.clone() {
+            Event::Access(a) => Some(judge::Event::Access(a)),
+            Event::Barrier(block, lanes, of) => Some(judge::Event::Barrier(block, lanes, of)),
+            Event::Fence(block, lane, scope) => Some(judge::Event::Fence(block, lane, scope)),
+            Event::Outside(_) | Event::Handle(_) | Event::Pool(_) => None,
+        };
+        self.events().iter().filter_map(seen).collect()
     }
 
     /// Whether something orders memory other than barriers: a release, an acquire or a fence.
@@ -191,21 +219,43 @@ fn find(
 ) -> Findings {
     let mut found = Findings::default();
     let mut passed: HashMap<(u64, u32), Intervals> = HashMap::new();
-    let mut by_element: BTreeMap<Element, Vec<(usize, Access, Intervals)>> = BTreeMap::new();
+    let mut by_element: BTreeMap<Element, Vec<(usize, Deed, Intervals)>> = BTreeMap::new();
     let mut stored: HashSet<Element> = HashSet::new();
     for (i, event) in events.iter().enumerate() {
         match event {
             Event::Access(a) => {
                 let at = *passed.entry((a.block, a.lane)).or_insert(Intervals { block: 0, subgroup: 0 });
                 let e = element(a);
-                // An update leaves a value that is as good as a store's: memory starts as zero.
-                if a.how.reads && !a.how.writes && !stored.contains(&e) && !written(&e) {
+                // Arrays start as zero, from which counters may count; a buffer that was never written starts as anything.
+                let counts = a.how.writes && !matches!(a.base, Base::Param(_));
+                if a.how.reads && !counts && !stored.contains(&e) && !written(&e) {
                     found.unwritten.insert((e, a.site));
                 }
                 if a.how.writes {
                     stored.insert(e);
                 }
-                by_element.entry(e).or_default().push((i, a.clone(), at));
+                let deed = Deed { who: (a.block, a.lane), site: a.site, how: a.how, bits: Some(a.bits) };
+                by_element.entry(e).or_default().push((i, deed, at));
+            }
+            Event::Pool(a) => {
+                let who = (a.block, a.lane);
+                let at = *passed.entry(who).or_insert(Intervals { block: 0, subgroup: 0 });
+                let of = |index: i128| Element {
+                    base: None,
+                    block: None,
+                    lane: None,
+                    which: a.handle.into(),
+                    index,
+                };
+                let how = How { reads: !a.stores, writes: a.stores, ..How::default() };
+                let deed = Deed { who, site: a.site, how, bits: a.index.map(|_| a.bits) };
+                let elements: Vec<Element> = match a.index {
+                    Some(index) => vec![of(index.into())],
+                    None => by_element.range(of(i128::MIN)..=of(i128::MAX)).map(|(e, _)| *e).collect(),
+                };
+                for e in elements {
+                    by_element.entry(e).or_default().push((i, deed.clone(), at));
+                }
             }
             Event::Outside(a) => {
                 found.outside.insert((element(a), a.site));
@@ -226,8 +276,8 @@ fn find(
         for (n, (i, a, at)) in all.iter().enumerate() {
             for (j, b, bt) in &all[..n] {
                 let Some(conflict) = conflict(a, b) else { continue };
-                let together = a.block == b.block;
-                let of_subgroup = |x: &Access| x.lane as usize / limits::SUBGROUP;
+                let together = a.who.0 == b.who.0;
+                let of_subgroup = |x: &Deed| x.who.1 as usize / limits::SUBGROUP;
                 let by_barriers = together
                     && (at.block != bt.block
                         || of_subgroup(a) == of_subgroup(b) && at.subgroup != bt.subgroup);
@@ -268,7 +318,8 @@ fn edges(events: &[Event]) -> Vec<Vec<usize>> {
                     }
                     seen.entry(me).or_default().extend(visible);
                 }
-                if a.how.writes {
+                // A compare-exchange that did not exchange is a load.
+                if a.how.writes && !a.how.fails {
                     let sequence = heads.entry(e).or_default();
                     // An update goes on with what the value before it made known, a store begins anew.
                     if !a.how.reads {
@@ -300,6 +351,7 @@ fn edges(events: &[Event]) -> Vec<Vec<usize>> {
                     step(*block, lane, &mut before[i]);
                 }
             }
+            Event::Pool(a) => step(a.block, a.lane, &mut before[i]),
             Event::Outside(_) | Event::Handle(_) => {}
         }
     }

@@ -3,7 +3,7 @@
 use super::fault::{self, FaultKey};
 use super::log::At;
 use super::log::{Entry, Interval};
-use super::order::{HappensBefore, Now};
+use super::order::{Deed, HappensBefore, Now};
 use super::report::FindingKind;
 use super::shadow::{Touch, Who, touch_shared};
 use super::{Checker, Checks, Class, Site, SyncOrder, has};
@@ -32,6 +32,8 @@ pub(crate) struct Group<'g> {
     pub(crate) order: SyncOrder,
     /// What a plain store stores.
     pub(crate) values: Option<&'g [u64; 32]>,
+    /// Lanes whose compare-exchange will not exchange, as far as anybody asks for that.
+    pub(crate) failing: u32,
     /// All lanes go to one place.
     pub(crate) uniform: bool,
 }
@@ -184,14 +186,30 @@ impl BlockCheck {
         }
     }
 
-    fn at(&self, lane: u32) -> At {
+    pub(super) fn at(&self, lane: u32) -> At {
         At { block: self.block, interval: self.interval, lane }
+    }
+    pub(super) fn block(&self) -> u64 {
+        self.block
+    }
+    pub(super) fn interval(&self) -> u32 {
+        self.interval
+    }
+    pub(super) fn subgroup_interval(&self, lane: u32) -> u32 {
+        self.subgroups.get(lane as usize / 32).copied().unwrap_or(0)
+    }
+    /// An element on which lanes may have raced.
+    pub(super) fn found(&mut self, object: u32, index: u64) {
+        self.found.push((object, index));
+    }
+    pub(super) fn log_entry(&mut self, entry: Entry) {
+        self.log.access(entry);
     }
 
     /// A lane's fence.
     pub(crate) fn fence(&mut self, checker: &Checker, lane: u32, grid: bool) {
         if let Some(order) = &checker.order {
-            let subgroup_interval = self.subgroups.get(lane as usize / 32).copied().unwrap_or(0);
+            let subgroup_interval = self.subgroup_interval(lane);
             order.lock().fence(Now { at: self.at(lane), subgroup_interval }, grid);
         }
     }
@@ -217,12 +235,18 @@ impl BlockCheck {
                 continue;
             }
             let now = Now { at: self.at(op.first_lane + i), subgroup_interval };
+            let element = (block, object, index);
             if op.class.atomic() {
-                order.atomic((block, object, index), now, op.order);
+                // A compare-exchange that does not exchange is a load.
+                let fails = op.failing >> i & 1 != 0;
+                let loads = SyncOrder { release: false, writes: false, ..op.order };
+                order.atomic(element, now, if fails { loads } else { op.order });
+            } else if op.class.writes() {
+                order.store(element);
             }
             if bits.is_some_and(|b| has(b, index)) {
-                let value = op.values.map_or(0, |v| v[i as usize]);
-                order.access(&mut log, (block, object, index), now, (op.site, op.class, value));
+                let value = op.values.map(|v| v[i as usize]);
+                order.access(&mut log, element, now, Deed { site: op.site, class: op.class, value });
             }
         }
     }
@@ -305,7 +329,7 @@ impl BlockCheck {
                 class: op.class,
                 lane: op.first_lane + i,
                 subgroup_interval,
-                value: op.values.map_or(0, |v| v[i as usize]),
+                value: op.values.map(|v| v[i as usize]),
             });
         }
     }

@@ -1,7 +1,7 @@
 //! The second pass: every access to the elements that the first pass found, in full, and what of it raced.
 //!
 //! It runs on one thread, so it is the same every time. Within a barrier interval of a block the accesses are kept and compared
-//! when the interval ends; across blocks it is enough to keep, per element and site, the two lowest blocks that came there.
+//! when the interval ends; across blocks it is enough to keep a few, per element and site ([`Visits`]).
 //! Sites are chosen by a rule that no schedule changes: every pair of sites that conflict is reported, at the lowest block,
 //! interval, element and lanes that did.
 
@@ -18,8 +18,13 @@ pub(crate) struct Entry {
     pub(crate) lane: u32,
     /// Subgroup barriers passed in the block.
     pub(crate) subgroup_interval: u32,
-    /// What a store stores; 0 where it is no plain store.
-    pub(crate) value: u64,
+    /// What a plain store stores; `None` where that is not compared.
+    pub(crate) value: Option<u64>,
+}
+
+/// Whether two stores leave different values.
+pub(crate) fn differ(a: Option<u64>, b: Option<u64>) -> bool {
+    a.is_none() || a != b
 }
 
 impl Entry {
@@ -37,26 +42,63 @@ pub(crate) struct At {
     pub(crate) lane: u32,
 }
 
-/// What of one site's accesses to one element is kept for comparing blocks.
+/// Of the accesses of one site to one element, those that decide what blocks raced.
+///
+/// A pair that raced is of different blocks, and where both store, of different values or else of equal ones. So for every block
+/// and value there might be, the lowest access in another block with another value is kept: never more than a few.
 struct Visits {
     site: Site,
     class: Class,
-    lowest: At,
-    /// In another block than `lowest`.
-    second: Option<At>,
-    value: u64,
-    /// Stores of different values.
-    mixed: bool,
+    /// Ascending.
+    kept: Vec<Visit>,
+}
+
+/// Where, and what was stored.
+type Visit = (At, Option<u64>);
+
+/// Whether for some block and some value an access is the first of these in another block with another value.
+fn is_first(before: &[Visit], (at, value): Visit) -> bool {
+    // What a block or value does not rule out must be ruled out by one of the other kind, which must not rule out the access.
+    let one_block = |left: Vec<&Visit>| {
+        left.first().is_none_or(|f| f.0.block != at.block && left.iter().all(|v| v.0.block == f.0.block))
+    };
+    let one_value = |left: Vec<&Visit>| {
+        left.first().is_none_or(|f| f.1.is_some() && f.1 != value && left.iter().all(|v| v.1 == f.1))
+    };
+    before.is_empty()
+        || before.iter().any(|(b, v)| {
+            b.block != at.block && one_value(before.iter().filter(|o| o.0.block != b.block).collect())
+                || v.is_some() && *v != value && one_block(before.iter().filter(|o| o.1 != *v).collect())
+        })
 }
 
 impl Visits {
-    fn add(&mut self, at: At, value: u64, mixed: bool) {
-        self.mixed |= mixed || value != self.value;
-        let mut all = [Some(self.lowest), self.second, Some(at)];
-        all.sort_by_key(|a| a.map_or((1, at), |a| (0, a)));
-        let lowest = all[0].unwrap_or(at);
-        self.second = all.into_iter().flatten().find(|a| a.block != lowest.block);
-        self.lowest = lowest;
+    fn add(&mut self, at: At, value: Option<u64>) {
+        let same = |v: &&mut Visit| v.0.block == at.block && v.1 == value;
+        match self.kept.iter_mut().find(same) {
+            Some(v) if v.0 <= at => return,
+            Some(v) => v.0 = at,
+            None => self.kept.push((at, value)),
+        }
+        self.kept.sort_unstable();
+        let mut kept: Vec<Visit> = Vec::with_capacity(self.kept.len());
+        for v in &self.kept {
+            if is_first(&kept, *v) {
+                kept.push(*v);
+            }
+        }
+        self.kept = kept;
+    }
+
+    /// The lowest pair of different blocks with different values, else with equal ones; whether they are equal.
+    fn raced(&self, o: &Visits) -> Option<(At, At, bool)> {
+        let pairs = || self.kept.iter().flat_map(|x| o.kept.iter().map(move |y| (x, y)));
+        let blocks = |(x, y): &(&Visit, &Visit)| x.0.block != y.0.block;
+        let stores = self.class == Class::Write && o.class == Class::Write;
+        let different = |(x, y): &(&Visit, &Visit)| !stores || differ(x.1, y.1);
+        let at = |(x, y): (&Visit, &Visit), equal| (x.0, y.0, equal);
+        let found = pairs().filter(blocks).filter(different).map(|p| at(p, false)).min();
+        found.or_else(|| pairs().filter(blocks).map(|p| at(p, true)).min())
     }
 }
 
@@ -139,12 +181,12 @@ fn kind_of(a: Class, b: Class, equal: bool) -> RaceKind {
 /// values; where not, the pair stores different ones.
 fn pair<'a>(a: &'a [Entry], b: &'a [Entry], same_site: bool) -> Option<(&'a Entry, &'a Entry, bool)> {
     let stores = a[0].class == Class::Write && b[0].class == Class::Write;
-    let one_value = stores && a.iter().chain(b).all(|e| e.value == a[0].value);
+    let one_value = stores && a.iter().chain(b).all(|e| !differ(e.value, a[0].value));
     let mut equal = None;
     for (i, x) in a.iter().enumerate() {
         for y in &b[if same_site { i + 1 } else { 0 }..] {
             if x.unordered(y) {
-                if !stores || one_value || x.value != y.value {
+                if !stores || one_value || differ(x.value, y.value) {
                     return Some((x, y, one_value));
                 }
                 equal = equal.or(Some((x, y, true)));
@@ -160,13 +202,11 @@ impl Log {
         self.visit((object, index), site, class, at, None);
     }
 
-    /// `value`: what the site stores there, `None` where not always the same.
     fn visit(&mut self, element: (u32, u64), site: Site, class: Class, at: At, value: Option<u64>) {
-        let (mixed, value) = (value.is_none(), value.unwrap_or(0));
         let all = self.visits.entry(element).or_default();
         match all.iter_mut().find(|v| (v.site, v.class) == (site, class)) {
-            Some(v) => v.add(at, value, mixed),
-            None => all.push(Visits { site, class, lowest: at, second: None, value, mixed }),
+            Some(v) => v.add(at, value),
+            None => all.push(Visits { site, class, kept: vec![(at, value)] }),
         }
     }
 
@@ -200,11 +240,8 @@ impl Log {
                 }
             }
             if is_global(object) {
-                for s in &sites {
-                    let lowest = s.iter().map(|e| e.lane).min().unwrap_or(0);
-                    let one = s.iter().all(|e| e.value == s[0].value);
-                    let at = At { block, interval, lane: lowest };
-                    self.visit((object, index), s[0].site, s[0].class, at, one.then_some(s[0].value));
+                for e in element {
+                    self.visit((object, index), e.site, e.class, at(e), e.value);
                 }
             }
         }
@@ -252,14 +289,7 @@ impl Log {
                     if !a.class.conflicts(b.class) {
                         continue;
                     }
-                    let at = |v: &Visits| [Some(v.lowest), v.second];
-                    let pairs = at(a)
-                        .into_iter()
-                        .flatten()
-                        .flat_map(|x| at(b).into_iter().flatten().map(move |y| (x, y)));
-                    let Some((x, y)) = pairs.filter(|(x, y)| x.block != y.block).min() else { continue };
-                    let stores = a.class == Class::Write && b.class == Class::Write;
-                    let equal = stores && !a.mixed && !b.mixed && a.value == b.value;
+                    let Some((x, y, equal)) = a.raced(b) else { continue };
                     self.race((object, index), (a.site, a.class, x), (b.site, b.class, y), equal);
                 }
             }
@@ -276,6 +306,7 @@ mod tests {
     }
 
     fn entry(inst: u32, class: Class, lane: u32, subgroup_interval: u32, value: u64) -> Entry {
+        let value = Some(value);
         Entry { object: 0, index: 5, site: site(inst), class, lane, subgroup_interval, value }
     }
 
@@ -333,5 +364,39 @@ mod tests {
         assert_eq!((pair.a.block, pair.b.block), (0, 2));
         assert_eq!(run([3, 2, 1, 0]), (got.clone(), pair));
         assert_eq!(run([2, 0, 3, 1]), (got, pair));
+    }
+
+    #[test]
+    fn what_is_kept_of_visits_decides_as_all_of_them_do() {
+        let mut seed = 7u64;
+        let mut random = move |n: u64| {
+            seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (seed >> 33) % n
+        };
+        let mut most = 0;
+        for _ in 0..20_000 {
+            let mut visits = |inst: u32| {
+                let n = 1 + random(7);
+                let all: Vec<Visit> = (0..n)
+                    .map(|_| {
+                        let at = At { block: random(4), interval: random(2) as u32, lane: random(3) as u32 };
+                        (at, Some(random(4)).filter(|v| *v > 0))
+                    })
+                    .collect();
+                let mut kept = Visits { site: site(inst), class: Class::Write, kept: vec![all[0]] };
+                all[1..].iter().for_each(|(at, value)| kept.add(*at, *value));
+                (all, kept)
+            };
+            let ((all_a, a), (all_b, b)) = (visits(1), visits(2));
+            most = most.max(a.kept.len());
+            let pairs = || all_a.iter().flat_map(|x| all_b.iter().map(move |y| (x, y)));
+            let across = |(x, y): &(&Visit, &Visit)| x.0.block != y.0.block;
+            let lowest = |equal: bool| {
+                let pairs = pairs().filter(across).filter(|(x, y)| differ(x.1, y.1) != equal);
+                pairs.map(|(x, y)| (x.0, y.0, equal)).min()
+            };
+            assert_eq!(a.raced(&b), lowest(false).or_else(|| lowest(true)), "{all_a:?} {all_b:?}");
+        }
+        assert!(most <= 6, "{most} kept");
     }
 }

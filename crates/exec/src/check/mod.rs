@@ -11,14 +11,18 @@
 mod block;
 mod class;
 mod fault;
+#[doc(hidden)]
+pub mod judge;
 mod log;
 mod order;
+mod pool;
 mod report;
 mod shadow;
 
 pub(crate) use block::{BlockCheck, Group};
 pub(crate) use class::Class;
 pub(crate) use order::Ordering as SyncOrder;
+pub(crate) use pool::{PoolObjects, PoolTouch};
 pub use report::{Checks, Finding, FindingKind, Occurrence, Racy, Report, ShadowUse};
 
 use crate::launch::{Bound, Launch, LaunchError, Locks, Prepared, RunOptions, Slot};
@@ -27,9 +31,9 @@ use crate::trap::LaneTrap;
 use crate::workers::{FloatMode, Workers};
 use fault::{FaultKey, Faults};
 use log::{At, Log};
-use order::HappensBefore;
+use order::{Deed, Fences, HappensBefore};
 use parking_lot::Mutex;
-use phalanx_isa::{Access, Base, Inst, LoadOrder, Op, Order, ParamKind, StoreOrder};
+use phalanx_isa::{Access, Base, Inst, LoadOrder, Op, Order, ParamKind, Scope, StoreOrder};
 use shadow::Shadow;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -145,13 +149,17 @@ pub(crate) struct Checker {
     written: Vec<Option<Box<[AtomicU64]>>>,
     found: Mutex<Suspects>,
     boxes: Mutex<Vec<Box2>>,
+    /// First of the objects that are allocations of the pool.
+    first_pool: u32,
+    pool: Mutex<PoolObjects>,
     accesses: AtomicU64,
     blocks: AtomicU64,
 }
 
 impl Checker {
-    /// For a launch with these bindings. `suspects`: what the second pass looks at.
-    fn new(checks: Checks, launch: &Launch<'_>, suspects: Option<Suspects>) -> Checker {
+    /// For a launch with these bindings. `suspects`: what the second pass looks at; `pool`: the pool's objects as far as they have
+    /// numbers.
+    fn new(checks: Checks, launch: &Launch<'_>, suspects: Option<Suspects>, pool: PoolObjects) -> Checker {
         let (mut starts, mut shadows) = (Vec::new(), Vec::new());
         let alone = launch.threads() <= 1;
         for (param, slot) in launch.kernel().params.iter().zip(&launch.slots) {
@@ -175,9 +183,14 @@ impl Checker {
         };
         let written = (0..shadows.len()).map(bits).collect();
         starts.push(shadows.len() as u32);
-        let orders = launch.kernel().funcs.iter().flat_map(|f| &f.code).any(orders);
+        let first_pool = (shadows.len() + launch.kernel().shared.len()) as u32;
+        let code = || launch.kernel().funcs.iter().flat_map(|f| &f.code);
+        let orders = code().any(orders);
+        let fences =
+            Fences { any: code().any(|i| i.op == Op::Fence), of_block: code().any(is_fence_of_block) };
+        let order = (orders && suspects.is_some()).then(|| Mutex::new(HappensBefore::new(fences)));
         Checker {
-            order: (orders && suspects.is_some()).then(Mutex::default),
+            order,
             orders,
             faults: Mutex::default(),
             written,
@@ -188,6 +201,8 @@ impl Checker {
             log: Mutex::default(),
             found: Mutex::default(),
             boxes: Mutex::default(),
+            first_pool,
+            pool: Mutex::new(pool),
             accesses: AtomicU64::new(0),
             blocks: AtomicU64::new(0),
         }
@@ -203,18 +218,22 @@ impl Checker {
         }
     }
 
-    /// What an object's number stands for.
-    fn base(&self, object: u32) -> (Base, u64) {
+    /// What an object's number stands for; of the pool: no base, and the handle.
+    fn base(&self, object: u32) -> (Option<Base>, u64) {
         let shared = self.starts[self.starts.len() - 1];
+        if object >= self.first_pool {
+            return (None, self.pool.lock().handle(object - self.first_pool));
+        }
         if object >= shared {
-            return (Base::Shared((object - shared) as u16), 0);
+            return (Some(Base::Shared((object - shared) as u16)), 0);
         }
         let param = self.starts.partition_point(|s| *s <= object) - 1;
-        (Base::Param(param as u16), u64::from(object - self.starts[param]))
+        (Some(Base::Param(param as u16)), u64::from(object - self.starts[param]))
     }
 
+    /// Whether blocks share the object.
     fn is_global(&self, object: u32) -> bool {
-        object < self.starts[self.starts.len() - 1]
+        object < self.starts[self.starts.len() - 1] || object >= self.first_pool
     }
 
     #[inline]
@@ -262,8 +281,20 @@ impl Checker {
         }
         if self.checks.race && self.shadow(object).is_some() {
             self.boxes.lock().push(b);
+            self.follow_box(b, object);
         }
         self.accesses.fetch_add(b.rows * b.width, Ordering::Relaxed);
+    }
+
+    /// A native operation's access in the second pass of a kernel that orders by release and acquire.
+    fn follow_box(&self, b: Box2, object: u32) {
+        let Some(order) = &self.order else { return };
+        let bits = self.suspects.as_ref().and_then(|s| s.of(object));
+        let (mut order, mut log) = (order.lock(), self.log.lock());
+        for e in b.rows().flat_map(|(f, e)| f..e).filter(|e| bits.is_some_and(|bits| has(bits, *e))) {
+            let deed = Deed { site: b.site, class: b.class, value: None };
+            order.native(&mut log, (0, object, e), b.block, deed);
+        }
     }
 
     /// Elements of boxes that conflict with other blocks' boxes or with accesses one by one.
@@ -287,9 +318,9 @@ impl Checker {
         }
     }
 
-    /// The native operations' part of the second pass.
+    /// The native operations' part of the second pass, where barriers are all that orders.
     fn log_boxes(&self) {
-        let Some(suspects) = &self.suspects else { return };
+        let Some(suspects) = self.suspects.as_ref().filter(|_| self.order.is_none()) else { return };
         let mut log = self.log.lock();
         for b in self.boxes.lock().iter() {
             let object = self.object(Base::Param(b.param), b.which);
@@ -337,6 +368,11 @@ pub(crate) fn sync_order(inst: &Inst) -> SyncOrder {
 fn orders(inst: &Inst) -> bool {
     let order = sync_order(inst);
     inst.op == Op::Fence || order.acquire || order.release
+}
+
+/// Whether an instruction is a fence that only lanes of its block look at.
+fn is_fence_of_block(inst: &Inst) -> bool {
+    inst.op == Op::Fence && Scope::from_code(inst.modes[0].into()) == Some(Scope::Block)
 }
 
 impl Bound {
@@ -387,7 +423,7 @@ fn run<'a>(
     run: impl Fn(&Launch<'_>) -> Result<(), LaneTrap>,
 ) -> (Report, Result<(), LaneTrap>) {
     let launch = make(false);
-    let first = Checker::new(checks, &launch, None);
+    let first = Checker::new(checks, &launch, None, PoolObjects::default());
     let mut result = run(&Launch { check: Some(&first), ..launch });
     first.compare_boxes();
     let mut suspects = std::mem::take(&mut *first.found.lock());
@@ -402,13 +438,14 @@ fn run<'a>(
         }
         let launch = make(true);
         for (object, shadow) in last.shadows.iter().enumerate() {
-            if let (Some(shadow), (Base::Param(p), which)) = (shadow, last.base(object as u32))
+            if let (Some(shadow), (Some(Base::Param(p)), which)) = (shadow, last.base(object as u32))
                 && let Some(view) = launch.view(p, which)
             {
                 shadow.restore(view);
             }
         }
-        let second = Checker::new(checks, &launch, Some(suspects));
+        let pool = last.pool.lock().numbers();
+        let second = Checker::new(checks, &launch, Some(suspects), pool);
         result = run(&Launch { check: Some(&second), ..launch });
         second.compare_boxes();
         second.log_boxes();

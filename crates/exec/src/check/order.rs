@@ -4,7 +4,7 @@
 //! barrier, and what it has acquired. An access races with an earlier one that its lane does not know. Other runs may order
 //! differently; `--explore` tries some.
 
-use super::log::{At, Log};
+use super::log::{At, Log, differ};
 use super::{Class, Site};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -56,6 +56,20 @@ fn merge(a: &mut Arc<Clock>, b: &Arc<Clock>) {
     *a = Arc::new(out);
 }
 
+/// Clocks by block.
+type ByBlock = Vec<(u64, Arc<Clock>)>;
+
+fn merge_of(all: &mut ByBlock, block: u64, clock: &Arc<Clock>) {
+    match all.iter_mut().find(|(b, _)| *b == block) {
+        Some((_, c)) => merge(c, clock),
+        None => all.push((block, Arc::clone(clock))),
+    }
+}
+
+fn of(all: &ByBlock, block: u64) -> Option<&Arc<Clock>> {
+    all.iter().find(|(b, _)| *b == block).map(|(_, c)| c)
+}
+
 /// How an atomic operation or fence orders.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Ordering {
@@ -72,34 +86,27 @@ pub(crate) struct Ordering {
 struct Published {
     /// Releases that everybody may acquire.
     grid: Arc<Clock>,
-    /// The block that all of `grid` comes from, if it is one.
-    origin: Option<u64>,
-    /// Releases by fences that only lanes of that block may acquire.
-    block: Option<(u64, Arc<Clock>)>,
+    /// Of these, those that each block made: all that its own `fence.block` may acquire.
+    by_block: ByBlock,
+    /// Releases by `fence.block`, which only lanes of the block may acquire.
+    within: ByBlock,
 }
 
 impl Published {
     fn is_empty(&self) -> bool {
-        self.grid.is_empty() && self.block.is_none()
+        self.grid.is_empty() && self.within.is_empty()
     }
     fn add(&mut self, o: &Published) {
-        if !o.grid.is_empty() {
-            self.origin = if self.grid.is_empty() || self.origin == o.origin { o.origin } else { None };
-            merge(&mut self.grid, &o.grid);
-        }
-        if let Some((block, clock)) = &o.block {
-            match &mut self.block {
-                Some((b, c)) if b == block => merge(c, clock),
-                mine => *mine = Some((*block, Arc::clone(clock))),
-            }
-        }
+        merge(&mut self.grid, &o.grid);
+        o.by_block.iter().for_each(|(b, c)| merge_of(&mut self.by_block, *b, c));
+        o.within.iter().for_each(|(b, c)| merge_of(&mut self.within, *b, c));
     }
 }
 
 #[derive(Clone, Default)]
 struct Lane {
     clock: Arc<Clock>,
-    /// Accesses and releases so far.
+    /// Number of its next access.
     n: u32,
     /// By fences: what relaxed stores publish.
     fenced: Published,
@@ -111,15 +118,23 @@ struct Lane {
 struct Block {
     clock: Arc<Clock>,
     lanes: HashMap<u32, Lane>,
+    /// Barriers passed.
+    interval: u32,
 }
 
+/// The last access of a kind by a lane in an interval, for all of them: who does not know an earlier one does not know it.
 struct Prior {
     at: At,
     subgroup_interval: u32,
     n: u32,
     site: Site,
     class: Class,
-    value: u64,
+    /// What it stored; `None` where that is not compared.
+    value: Option<u64>,
+    /// The last one that stored something else.
+    other: Option<(Option<u64>, u32)>,
+    /// Accesses that this one's lane knew: whoever knows this one knows them.
+    known: Vec<Prior>,
 }
 
 /// Where a lane is.
@@ -129,25 +144,58 @@ pub(crate) struct Now {
     pub(crate) subgroup_interval: u32,
 }
 
+/// What it does there.
+#[derive(Clone, Copy)]
+pub(crate) struct Deed {
+    pub(crate) site: Site,
+    pub(crate) class: Class,
+    /// What a plain store stores; `None` where that is not known, or differs from everything.
+    pub(crate) value: Option<u64>,
+}
+
 /// An element: block (of shared memory; 0 of others), object, index.
 type Element = (u64, u32, u64);
 
-/// Accesses to one element that are kept.
+/// Accesses to one element that nothing puts in order, as far as they are kept.
 const MOST: usize = 4096;
+/// All accesses to one element that are kept.
+const MOST_KNOWN: usize = 1 << 16;
+/// More than so many are put in order, so that the known ones need not be looked at.
+const MANY: usize = 64;
+
+/// Accesses to one element.
+#[derive(Default)]
+struct Priors {
+    all: Vec<Prior>,
+    /// With those under `known`.
+    count: usize,
+}
+
+/// Which fences a kernel has: what is kept for them is kept where there are any.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Fences {
+    pub(crate) any: bool,
+    pub(crate) of_block: bool,
+}
 
 #[derive(Default)]
 pub(crate) struct HappensBefore {
+    fences: Fences,
     blocks: HashMap<u64, Block>,
     published: HashMap<Element, Published>,
-    priors: HashMap<Element, Vec<Prior>>,
+    priors: HashMap<Element, Priors>,
 }
 
 impl HappensBefore {
+    pub(crate) fn new(fences: Fences) -> HappensBefore {
+        HappensBefore { fences, ..HappensBefore::default() }
+    }
+
     fn lane(&mut self, at: At) -> &mut Lane {
         self.blocks.entry(at.block).or_default().lanes.entry(at.lane).or_default()
     }
 
-    /// What a lane releases now.
+    /// What a lane releases now: all that it knows, and its own accesses so far.
     fn release(&mut self, now: Now) -> Arc<Clock> {
         let At { block, interval, lane } = now.at;
         let b = self.blocks.entry(block).or_default();
@@ -163,20 +211,25 @@ impl HappensBefore {
         clock
     }
 
+    /// A release by a lane of a block, for everybody.
+    fn publish(&self, block: u64, clock: Arc<Clock>) -> Published {
+        let by_block = if self.fences.of_block { vec![(block, Arc::clone(&clock))] } else { Vec::new() };
+        Published { grid: clock, by_block, within: ByBlock::new() }
+    }
+
     /// An atomic operation's order, before its access.
     pub(crate) fn atomic(&mut self, element: Element, now: Now, order: Ordering) {
         let block = now.at.block;
+        let fences = self.fences.any;
         let there = self.published.get(&element).cloned().unwrap_or_default();
+        let lane = self.lane(now.at);
+        // Its own access is part of what it releases.
+        lane.n = lane.n.wrapping_add(1);
         if order.reads && !there.is_empty() {
-            let lane = self.lane(now.at);
             if order.acquire {
                 merge(&mut lane.clock, &there.grid);
-                if let Some((b, clock)) = &there.block
-                    && *b == block
-                {
-                    merge(&mut lane.clock, clock);
-                }
-            } else {
+                of(&there.within, block).into_iter().for_each(|c| merge(&mut lane.clock, c));
+            } else if fences {
                 lane.seen.add(&there);
             }
         }
@@ -185,44 +238,44 @@ impl HappensBefore {
             let mut left = if order.reads { there } else { Published::default() };
             if order.release {
                 let clock = self.release(now);
-                left.add(&Published { grid: clock, origin: Some(block), block: None });
+                left.add(&self.publish(block, clock));
             } else {
                 left.add(&self.lane(now.at).fenced);
             }
             self.published.insert(element, left);
         }
-        self.lane(now.at).n += 1;
+    }
+
+    /// A plain store to an element: what it carried is gone.
+    pub(crate) fn store(&mut self, element: Element) {
+        self.published.remove(&element);
     }
 
     /// A fence; `grid`: as seen by other blocks too.
     pub(crate) fn fence(&mut self, now: Now, grid: bool) {
         let block = now.at.block;
         let lane = self.lane(now.at);
-        let seen = lane.seen.clone();
-        if grid || seen.origin == Some(block) {
-            merge(&mut lane.clock, &seen.grid);
-        }
-        if let Some((_, clock)) = seen.block.filter(|(b, _)| *b == block) {
-            merge(&mut lane.clock, &clock);
-        }
+        let seen = if grid { Some(&lane.seen.grid) } else { of(&lane.seen.by_block, block) };
+        let seen: Vec<Arc<Clock>> = seen.into_iter().chain(of(&lane.seen.within, block)).cloned().collect();
+        seen.iter().for_each(|c| merge(&mut lane.clock, c));
         let clock = self.release(now);
-        let lane = self.lane(now.at);
-        lane.fenced = match grid {
-            true => Published { grid: clock, origin: Some(block), block: None },
-            false => Published { block: Some((block, clock)), ..std::mem::take(&mut lane.fenced) },
-        };
-        lane.n += 1;
+        if grid {
+            self.lane(now.at).fenced = self.publish(block, clock);
+        } else {
+            self.lane(now.at).fenced.within = vec![(block, clock)];
+        }
     }
 
-    /// Lanes of a block have met: all of it, or those from `first` on for a subgroup.
+    /// Lanes of a block have met: all of it, or those of a subgroup.
     pub(crate) fn barrier(&mut self, block: u64, subgroup: Option<u32>) {
-        let Some(b) = self.blocks.get_mut(&block) else { return };
+        let b = self.blocks.entry(block).or_default();
         match subgroup {
             None => {
-                let Block { clock, lanes } = b;
+                let Block { clock, lanes, interval } = b;
                 for lane in lanes.values_mut() {
                     merge(clock, &std::mem::take(&mut lane.clock));
                 }
+                *interval = interval.wrapping_add(1);
             }
             Some(s) => {
                 let mut all = Arc::default();
@@ -236,12 +289,13 @@ impl HappensBefore {
         }
     }
 
-    fn knows(&self, now: Now, p: &Prior) -> bool {
-        if p.at.block == now.at.block {
-            let same_subgroup = p.at.lane / 32 == now.at.lane / 32;
-            if p.at.interval != now.at.interval
-                || p.at.lane == now.at.lane
-                || same_subgroup && p.subgroup_interval != now.subgroup_interval
+    /// Whether a lane knows the access of this number at a place.
+    fn knows(&self, now: Now, (at, subgroup_interval, n): (At, u32, u32)) -> bool {
+        if at.block == now.at.block {
+            let same_subgroup = at.lane / 32 == now.at.lane / 32;
+            if at.interval != now.at.interval
+                || at.lane == now.at.lane
+                || same_subgroup && subgroup_interval != now.subgroup_interval
             {
                 return true;
             }
@@ -249,51 +303,101 @@ impl HappensBefore {
         let Some(b) = self.blocks.get(&now.at.block) else { return false };
         let lane = b.lanes.get(&now.at.lane).map(|l| &l.clock);
         std::iter::once(&b.clock).chain(lane).any(|clock| {
-            get(clock, key(p.at.block, 0)) > u64::from(p.at.interval)
-                || get(clock, key(p.at.block, 1 + p.at.lane / 32)) > value(p.at.interval, p.subgroup_interval)
-                || get(clock, key(p.at.block, 33 + p.at.lane)) > value(p.at.interval, p.n)
+            get(clock, key(at.block, 0)) > u64::from(at.interval)
+                || get(clock, key(at.block, 1 + at.lane / 32)) > value(at.interval, subgroup_interval)
+                || get(clock, key(at.block, 33 + at.lane)) > value(at.interval, n)
         })
     }
 
+    /// Notes the race with an earlier access, if it is one. True: the earlier one is known.
+    fn compare(&self, log: &mut Log, (object, index): (u32, u64), p: &Prior, now: Now, deed: Deed) -> bool {
+        let number = |n| (p.at, p.subgroup_interval, n);
+        if self.knows(now, number(p.n)) {
+            return true;
+        }
+        if p.class.conflicts(deed.class) {
+            let different =
+                |(stored, n): (Option<u64>, u32)| differ(stored, deed.value) && !self.knows(now, number(n));
+            let stores = p.class == Class::Write && deed.class == Class::Write;
+            let equal = stores && !different((p.value, p.n)) && !p.other.is_some_and(different);
+            log.race((object, index), (p.site, p.class, p.at), (deed.site, deed.class, now.at), equal);
+        }
+        false
+    }
+
     /// An access to an element that the first pass found.
-    pub(crate) fn access(
-        &mut self,
-        log: &mut Log,
-        element: Element,
-        now: Now,
-        (site, class, value): (Site, Class, u64),
-    ) {
+    pub(crate) fn access(&mut self, log: &mut Log, element: Element, now: Now, deed: Deed) {
+        let lane = self.lane(now.at);
+        let n = if deed.class.atomic() {
+            // `atomic` has counted it.
+            lane.n.wrapping_sub(1)
+        } else {
+            lane.n = lane.n.wrapping_add(1);
+            lane.n.wrapping_sub(1)
+        };
+        self.access_at(log, element, now, (now, n), deed);
+    }
+
+    /// A native operation's access: it stands between two barriers, so that all of its block are ordered with it.
+    pub(crate) fn native(&mut self, log: &mut Log, element: Element, block: u64, deed: Deed) {
+        let interval = self.blocks.entry(block).or_default().interval;
+        let at = At { block, interval, lane: 0 };
+        let now = Now { at, subgroup_interval: 0 };
+        // As if before the barrier that has just been passed: everybody behind it knows.
+        let before = Now { at: At { interval: interval.wrapping_sub(1), ..at }, ..now };
+        if deed.class.writes() {
+            self.store(element);
+        }
+        self.access_at(log, element, now, (before, 0), deed);
+    }
+
+    fn access_at(&mut self, log: &mut Log, element: Element, now: Now, place: (Now, u32), deed: Deed) {
         let mut priors = self.priors.remove(&element).unwrap_or_default();
-        for p in &priors {
-            let other = (p.at.block, p.at.lane) != (now.at.block, now.at.lane);
-            if other && p.class.conflicts(class) && !self.knows(now, p) {
-                let equal = p.class == Class::Write && class == Class::Write && p.value == value;
-                log.race((element.1, element.2), (p.site, p.class, p.at), (site, class, now.at), equal);
+        let what = (element.1, element.2);
+        let mut known = Vec::with_capacity(priors.all.len());
+        for p in &priors.all {
+            let is_known = self.compare(log, what, p, now, deed);
+            known.push(is_known);
+            for p in p.known.iter().filter(|_| !is_known) {
+                self.compare(log, what, p, now, deed);
             }
         }
-        if priors.len() > 64 && class == Class::Write {
-            // What comes later and does not know one of these does not know this store either.
-            priors.retain(|p| !self.knows(now, p));
-        }
-        let lane = self.lane(now.at);
-        let n = lane.n;
-        lane.n += 1;
-        let new = Prior { at: now.at, subgroup_interval: now.subgroup_interval, n, site, class, value };
-        // Who does not know a lane's earlier access does not know its later one.
-        let place = |p: &Prior| {
-            (p.at, p.subgroup_interval, p.site, p.class) == (now.at, now.subgroup_interval, site, class)
+        let (Now { at, subgroup_interval }, n) = place;
+        let Deed { site, class, value } = deed;
+        let same =
+            |p: &Prior| (p.at, p.subgroup_interval, p.site, p.class) == (at, subgroup_interval, site, class);
+        let mut new = match priors.all.iter().position(same) {
+            Some(i) => {
+                known.swap_remove(i);
+                let p = priors.all.swap_remove(i);
+                let other = if differ(p.value, value) { Some((p.value, p.n)) } else { p.other };
+                Prior { n, value, other, ..p }
+            }
+            None => {
+                if priors.all.len() >= MOST || priors.count >= MOST_KNOWN {
+                    log.cut = true;
+                    self.priors.insert(element, priors);
+                    return;
+                }
+                priors.count += 1;
+                Prior { at, subgroup_interval, n, site, class, value, other: None, known: Vec::new() }
+            }
         };
-        match priors.iter().position(place) {
-            Some(i) => priors[i] = new,
-            None if priors.len() < MOST => priors.push(new),
-            None => log.cut = true,
+        if priors.all.len() > MANY {
+            let mut flags = known.into_iter();
+            for mut p in priors.all.extract_if(.., |_| flags.next().unwrap_or(false)) {
+                new.known.append(&mut p.known);
+                new.known.push(p);
+            }
         }
+        priors.all.push(new);
         self.priors.insert(element, priors);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::RaceKind;
     use super::*;
 
     const DATA: Element = (0, 0, 0);
@@ -303,18 +407,29 @@ mod tests {
     const RELEASE: Ordering = Ordering { release: true, ..STORE };
     const ACQUIRE: Ordering = Ordering { acquire: true, ..LOAD };
 
+    fn both() -> (HappensBefore, Log) {
+        (HappensBefore::new(Fences { any: true, of_block: true }), Log::default())
+    }
+
+    fn deed(class: Class, value: u64) -> Deed {
+        Deed { site: Site { func: 0, inst: class as u32 }, class, value: Some(value) }
+    }
+
+    fn kinds(log: &Log) -> Vec<RaceKind> {
+        log.found.keys().map(|k| k.kind).collect()
+    }
+
     fn now(block: u64, interval: u32, lane: u32) -> Now {
         Now { at: At { block, interval, lane }, subgroup_interval: 0 }
     }
 
     /// Lane 3 of block 0 writes; block 0 does `publish`, block 1 `take`; lane 5 of block 1 reads. Whether that raced.
     fn races(publish: impl Fn(&mut HappensBefore), take: impl Fn(&mut HappensBefore)) -> bool {
-        let (mut hb, mut log) = (HappensBefore::default(), Log::default());
-        let site = Site { func: 0, inst: 0 };
-        hb.access(&mut log, DATA, now(0, 0, 3), (site, Class::Write, 1));
+        let (mut hb, mut log) = both();
+        hb.access(&mut log, DATA, now(0, 0, 3), deed(Class::Write, 1));
         publish(&mut hb);
         take(&mut hb);
-        hb.access(&mut log, DATA, now(1, 1, 5), (site, Class::Read, 0));
+        hb.access(&mut log, DATA, now(1, 1, 5), deed(Class::Read, 0));
         !log.found.is_empty()
     }
 
@@ -366,5 +481,135 @@ mod tests {
         assert!(!races(publish(true), take(true)));
         assert!(races(publish(false), take(true)), "a fence of the block says nothing to others");
         assert!(races(publish(true), take(false)));
+    }
+
+    #[test]
+    fn a_block_keeps_its_fences_where_others_update_in_between() {
+        let update = Ordering { reads: true, ..STORE };
+        let take = |hb: &mut HappensBefore, block| {
+            hb.atomic(FLAG, now(block, 0, 9), LOAD);
+            hb.fence(now(block, 0, 9), false);
+        };
+        let read = |by: u64| {
+            let (mut hb, mut log) = both();
+            for block in 0..2 {
+                hb.access(&mut log, (0, 0, block), now(block, 0, 3), deed(Class::Write, 1));
+                hb.fence(now(block, 0, 3), false);
+                hb.atomic(FLAG, now(block, 0, 3), update);
+            }
+            take(&mut hb, by);
+            (0..2).for_each(|block| hb.access(&mut log, (0, 0, block), now(by, 0, 9), deed(Class::Read, 0)));
+            log.racy.iter().map(|r| r.1).collect::<Vec<_>>()
+        };
+        assert_eq!((read(0), read(1), read(2)), (vec![1], vec![0], vec![0, 1]));
+        // The same where both release to everybody: a fence of the block takes its own block's.
+        let (mut hb, mut log) = both();
+        for block in 0..2 {
+            hb.access(&mut log, (0, 0, block), now(block, 0, 3), deed(Class::Write, 1));
+            hb.atomic(FLAG, now(block, 0, 3), Ordering { release: true, ..update });
+        }
+        take(&mut hb, 1);
+        (0..2).for_each(|block| hb.access(&mut log, (0, 0, block), now(1, 0, 9), deed(Class::Read, 0)));
+        assert_eq!(log.racy.iter().map(|r| r.1).collect::<Vec<_>>(), [0]);
+    }
+
+    #[test]
+    fn who_acquires_a_flag_knows_its_store() {
+        for (order, races) in [(RELEASE, false), (STORE, true)] {
+            let (mut hb, mut log) = both();
+            hb.atomic(FLAG, now(0, 0, 3), order);
+            hb.access(&mut log, FLAG, now(0, 0, 3), deed(Class::AtomicWrite, 0));
+            hb.atomic(FLAG, now(1, 0, 5), ACQUIRE);
+            hb.access(&mut log, FLAG, now(1, 0, 5), deed(Class::AtomicRead, 0));
+            hb.access(&mut log, FLAG, now(1, 0, 5), deed(Class::Read, 0));
+            assert_eq!(!log.found.is_empty(), races);
+        }
+        // Not the stores that come after.
+        let (mut hb, mut log) = both();
+        hb.atomic(FLAG, now(0, 0, 3), RELEASE);
+        hb.access(&mut log, DATA, now(0, 0, 3), deed(Class::Write, 0));
+        hb.atomic(FLAG, now(1, 0, 5), ACQUIRE);
+        hb.access(&mut log, DATA, now(1, 0, 5), deed(Class::Read, 0));
+        assert!(!log.found.is_empty());
+    }
+
+    #[test]
+    fn a_plain_store_ends_what_a_flag_carries() {
+        let end = |hb: &mut HappensBefore| {
+            hb.atomic(FLAG, now(0, 0, 3), RELEASE);
+            hb.store(FLAG);
+        };
+        assert!(races(end, |hb| hb.atomic(FLAG, now(1, 1, 5), ACQUIRE)));
+    }
+
+    #[test]
+    fn every_value_that_a_lane_stores_is_compared() {
+        for (stored, found) in [
+            (&[1, 2][..], RaceKind::WriteWrite),
+            (&[2, 1, 2], RaceKind::WriteWrite),
+            (&[1, 2, 2, 2], RaceKind::WriteWrite),
+            (&[2, 2], RaceKind::EqualValue),
+        ] {
+            let (mut hb, mut log) = both();
+            stored.iter().for_each(|v| hb.access(&mut log, DATA, now(0, 0, 3), deed(Class::Write, *v)));
+            hb.access(&mut log, DATA, now(1, 0, 5), deed(Class::Write, 2));
+            assert_eq!(kinds(&log), [found], "{stored:?}");
+        }
+        // A value that the other lane knows does not count.
+        let (mut hb, mut log) = both();
+        hb.access(&mut log, DATA, now(0, 0, 3), deed(Class::Write, 1));
+        hb.atomic(FLAG, now(0, 0, 3), RELEASE);
+        hb.atomic(FLAG, now(1, 0, 5), ACQUIRE);
+        hb.access(&mut log, DATA, now(0, 0, 3), deed(Class::Write, 2));
+        hb.access(&mut log, DATA, now(1, 0, 5), deed(Class::Write, 2));
+        assert_eq!(kinds(&log), [RaceKind::EqualValue]);
+    }
+
+    #[test]
+    fn what_is_put_in_order_is_not_forgotten() {
+        // Blocks take turns, each reads and stores; the last one stores the same without having been told of any, or of one.
+        for told in [0, 3, 2 * MANY as u64, 4 * MANY as u64] {
+            let (mut hb, mut log) = both();
+            let turns = 4 * MANY as u64;
+            for block in 0..turns {
+                hb.atomic(FLAG, now(block, 0, 0), ACQUIRE);
+                hb.access(&mut log, DATA, now(block, 0, 0), deed(Class::Read, 0));
+                hb.access(&mut log, DATA, now(block, 0, 0), deed(Class::Write, 7));
+                hb.atomic((0, 1, 1 + block), now(block, 0, 0), RELEASE);
+                hb.atomic(FLAG, now(block, 0, 0), RELEASE);
+            }
+            assert!(log.found.is_empty() && hb.priors[&DATA].all.len() <= MANY + 2);
+            if told > 0 {
+                hb.atomic((0, 1, told), now(turns, 0, 0), ACQUIRE);
+            }
+            hb.access(&mut log, DATA, now(turns, 0, 0), deed(Class::Write, 7));
+            let of =
+                |kind| log.found.iter().filter(|(k, _)| k.kind == kind).map(|(_, f)| f.across).sum::<u64>();
+            let unknown = turns - told;
+            assert_eq!(
+                (of(RaceKind::ReadWrite), of(RaceKind::EqualValue)),
+                (unknown, unknown),
+                "told of {told}"
+            );
+            assert!(!log.cut);
+        }
+    }
+
+    #[test]
+    fn native_operations_are_known_behind_their_barrier() {
+        let (mut hb, mut log) = both();
+        hb.access(&mut log, DATA, now(0, 0, 3), deed(Class::Write, 1));
+        hb.barrier(0, None);
+        hb.native(&mut log, DATA, 0, Deed { value: None, ..deed(Class::Write, 0) });
+        hb.access(&mut log, DATA, now(0, 1, 40), deed(Class::Write, 1));
+        assert!(log.found.is_empty());
+        hb.atomic(FLAG, now(0, 1, 40), RELEASE);
+        hb.atomic(FLAG, now(1, 0, 0), ACQUIRE);
+        hb.barrier(1, None);
+        hb.native(&mut log, DATA, 1, Deed { value: None, ..deed(Class::Read, 0) });
+        assert!(log.found.is_empty());
+        hb.barrier(2, None);
+        hb.native(&mut log, DATA, 2, Deed { value: None, ..deed(Class::Read, 0) });
+        assert_eq!(kinds(&log), [RaceKind::ReadWrite]);
     }
 }

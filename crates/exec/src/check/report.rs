@@ -94,7 +94,7 @@ pub struct Finding {
     pub kind: FindingKind,
     /// The buffer or array; `None` for what has none: pool memory and barriers.
     pub base: Option<Base>,
-    /// Which buffer of an array of buffers.
+    /// Which buffer of an array of buffers; of a race on pool memory: the handle.
     pub which: u64,
     /// An element, the one at which `sites` were.
     pub index: i128,
@@ -117,9 +117,9 @@ pub struct Finding {
 /// A racy element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Racy {
-    /// The buffer or array.
-    pub base: Base,
-    /// Which buffer of an array of buffers.
+    /// The buffer or array; `None`: pool memory.
+    pub base: Option<Base>,
+    /// Which buffer of an array of buffers; of pool memory: the handle.
     pub which: u64,
     /// The element.
     pub index: u64,
@@ -206,7 +206,7 @@ impl Report {
             };
             self.findings.push(Finding {
                 kind: FindingKind::Race(key.kind),
-                base: Some(base),
+                base,
                 which,
                 index: e.index.into(),
                 indices: found.indices.iter().map(|i| i128::from(*i)).collect(),

@@ -125,6 +125,13 @@ pub(crate) fn touch_shared(cell: &mut u64, who: Who, lane: u32, class: Class) ->
     *cell == FOUND && before != FOUND
 }
 
+/// The same for a cell of memory that blocks share, under a lock.
+pub(crate) fn touch_global(cell: &mut u64, who: Who, lane: u32, class: Class) -> bool {
+    let before = *cell;
+    *cell = step::<false>(before, who.cell(lane, class), class);
+    *cell == FOUND && before != FOUND
+}
+
 /// Elements of a page.
 const PAGE: usize = 256;
 

@@ -3,23 +3,29 @@
 //! Safety of all functions: as in `body.rs`.
 
 use super::chunk::{Chunk, Env};
-use super::decode::{DOp, MemRef};
+use super::decode::{DOp, MemRef, Place};
 use super::mask::{Mask, NONE, and, any, bits};
-use super::memory::{PoolOp, indices, view_number};
-use crate::check::{BlockCheck, Checker, Class, FindingKind, Group, Site};
+use super::memory::{AtomicOp, PoolOp, indices, view_number};
+use crate::check::{BlockCheck, Checker, Class, FindingKind, Group, PoolTouch, Site};
 use crate::view::{View, canonical_bits};
-use phalanx_isa::{Base, TrapKind};
+use phalanx_isa::{Base, TrapKind, Type};
 
-/// The values of a plain store.
+/// The values of a plain store, or those that a compare-exchange expects.
 unsafe fn values(x: &mut Chunk, op: &DOp, mem: &MemRef, g: usize) -> [u64; 32] {
-    let size = mem.ty.bytes();
     // SAFETY: see the module's head; `b` is the operand of the element's type.
-    let from = unsafe { x.at::<u8>(op.b).add(g * op.sb as usize * 32 * size) };
+    unsafe { operand(x, (op.b, op.sb), mem.ty, g) }
+}
+
+/// A group's values of a slot with this stride, which holds values of the type.
+unsafe fn operand(x: &mut Chunk, (slot, stride): (Place, u8), ty: Type, g: usize) -> [u64; 32] {
+    let size = ty.bytes();
+    // SAFETY: the caller's.
+    let from = unsafe { x.at::<u8>(slot).add(g * stride as usize * 32 * size) };
     std::array::from_fn(|i| {
         let mut bytes = [0u8; 8];
         // SAFETY: 32 values of `size` bytes.
         unsafe { std::ptr::copy_nonoverlapping(from.add(i * size), bytes.as_mut_ptr(), size) };
-        canonical_bits(mem.ty, u64::from_le_bytes(bytes))
+        canonical_bits(ty, u64::from_le_bytes(bytes))
     })
 }
 
@@ -42,6 +48,20 @@ unsafe fn zero(x: &mut Chunk, op: &DOp, size: usize, lanes: &Mask) {
 /// Loads, stores and atomics on buffers, shared and private arrays.
 pub(super) unsafe fn access(x: &mut Chunk, op: &DOp, env: &Env<'_>, m: &Mask) -> bool {
     let mem = &env.program.mems[op.aux as usize];
+    if exchanges(mem, env) && !op.uniform && m.iter().map(|w| w.count_ones()).sum::<u32>() > 1 {
+        // Whether a lane exchanges depends on the lanes before it.
+        let all = and(m, &x.mask);
+        let mut clean = true;
+        for g in 0..x.groups {
+            for i in bits(all[g]) {
+                let mut lane = NONE;
+                lane[g] = 1 << i;
+                // SAFETY: see the module's head; for fewer lanes.
+                clean &= unsafe { access(x, op, env, &lane) };
+            }
+        }
+        return clean;
+    }
     let (Some(mut check), Some(checker)) = (x.check.take(), env.launch.check) else {
         // SAFETY: the plain handler of this operation.
         return unsafe { (mem.plain)(x, op, env, m) };
@@ -66,6 +86,11 @@ pub(super) unsafe fn access(x: &mut Chunk, op: &DOp, env: &Env<'_>, m: &Mask) ->
     // SAFETY: see the module's head.
     unsafe { zero(x, op, mem.ty.bytes(), &if op.uniform { [u32::MAX; _] } else { bad }) };
     went_on
+}
+
+/// Whether it is asked which compare-exchanges fail, and this is one.
+fn exchanges(mem: &MemRef, env: &Env<'_>) -> bool {
+    matches!(mem.atomic, AtomicOp::Exchange(_)) && env.launch.check.is_some_and(|c| c.order.is_some())
 }
 
 /// Tells the checkers; the lanes whose access is to be dropped.
@@ -110,10 +135,17 @@ unsafe fn look(
         let (at, values) = unsafe {
             let at = if op.sa == 0 { 0 } else { g };
             let logs = checker.suspects.is_some() && mem.class == Class::Write && !private;
-            (indices(x, op, mem, at), logs.then(|| values(x, op, mem, g)))
+            let needed = logs || exchanges(mem, env);
+            (indices(x, op, mem, at), needed.then(|| values(x, op, mem, g)))
         };
         // SAFETY: 32 indices of the type that the table is for.
         unsafe { (mem.index.places)(at, mem.disp, &mut places) };
+        let mut failing = 0;
+        if let (Some(expected), Some(view), true) = (&values, &view, exchanges(mem, env)) {
+            for i in bits(lanes) {
+                failing |= u32::from(view.load(places[i as usize]) != Some(expected[i as usize])) << i;
+            }
+        }
         let mut group = Group {
             view: view.as_ref(),
             len,
@@ -125,7 +157,8 @@ unsafe fn look(
             site,
             class: mem.class,
             order: mem.order,
-            values: values.as_ref(),
+            values: values.as_ref().filter(|_| mem.class == Class::Write),
+            failing,
             uniform: op.sa == 0,
         };
         for (i, place) in places.iter().enumerate() {
@@ -161,11 +194,14 @@ pub(super) unsafe fn pool<const WHAT: u8>(x: &mut Chunk, op: &DOp, env: &Env<'_>
     let what = [PoolOp::Alloc, PoolOp::Free, PoolOp::Load, PoolOp::Store][WHAT as usize];
     let mem = &env.program.mems[op.aux as usize];
     let site = Site { func: x.func, inst: op.inst };
-    let Some(checker) = env.launch.check.filter(|c| c.checks.bounds) else {
+    let Some(checker) = env.launch.check.filter(|c| c.checks.bounds || c.checks.race) else {
         // SAFETY: the plain handler of this operation.
         return unsafe { (mem.plain)(x, op, env, m) };
     };
     let active = and(m, &x.mask);
+    if let Some(check) = x.check.as_mut().filter(|_| !matches!(what, PoolOp::Alloc)) {
+        active.iter().for_each(|w| check.count(w.count_ones()));
+    }
     let mut clean = true;
     for g in 0..x.groups {
         for i in bits(active[g]) {
@@ -183,10 +219,25 @@ pub(super) unsafe fn pool<const WHAT: u8>(x: &mut Chunk, op: &DOp, env: &Env<'_>
             };
             let mut lane = NONE;
             lane[g] = 1 << i;
-            let Err(kind) = seen else {
-                // SAFETY: the plain handler, for one lane.
-                clean &= unsafe { (mem.plain)(x, op, env, &lane) };
-                continue;
+            if seen.is_ok() && checker.checks.race && !matches!(what, PoolOp::Alloc) {
+                let class = if matches!(what, PoolOp::Load) { Class::Read } else { Class::Write };
+                // SAFETY: see the module's head; `c` is a store's value.
+                let value =
+                    matches!(what, PoolOp::Store).then(|| unsafe { operand(x, (op.c, op.sc), mem.ty, g)[l] });
+                let index = (!matches!(what, PoolOp::Free)).then_some(b);
+                let number = x.first_lane + g as u32 * 32 + i;
+                if let Some(check) = &mut x.check {
+                    check.pool(checker, PoolTouch { site, lane: number, handle: a, index, class, value });
+                }
+            }
+            let kind = match seen {
+                Err(kind) if checker.checks.bounds => kind,
+                // Without the bounds checker the plain handler traps.
+                _ => {
+                    // SAFETY: the plain handler, for one lane.
+                    clean &= unsafe { (mem.plain)(x, op, env, &lane) };
+                    continue;
+                }
             };
             let (kind, value) = match (kind, what) {
                 (TrapKind::OutOfBounds, PoolOp::Load) => (FindingKind::LoadOutside, b),

@@ -1,6 +1,6 @@
 //! One lane: its state, and what each instruction does to it.
 
-use super::observe::{Access, How, Observer};
+use super::observe::{Access, How, Observer, PoolAccess};
 use super::path::Path;
 use super::semantics::eval;
 use crate::launch::Launch;
@@ -243,6 +243,11 @@ impl Lane {
         act: impl FnOnce(&View<'_>, u64) -> Option<u64>,
     ) -> Step<u64> {
         let result = self.access_unseen(ctx, operand, act);
+        self.tell(ctx, operand, how, result)
+    }
+
+    /// Tells the observer what came of an access; what goes on of it.
+    fn tell(&self, ctx: &Context<'_>, operand: &Operand, how: How, result: Step<u64>) -> Step<u64> {
         let (Some(observer), Operand::Mem(mem)) = (ctx.observer, operand) else { return result };
         let (which, index) = self.address(ctx, mem);
         let Frame { func, at, .. } = *self.frame();
@@ -470,7 +475,9 @@ impl Lane {
                 let order = Order::from_code(inst.modes[1].into()).unwrap_or(Order::AcqRel);
                 let (expected, new) = (self.arg(ctx, inst, 2), self.arg(ctx, inst, 3));
                 let exchange = |v: &View<'_>, i| v.compare_exchange(i, expected, new, order);
-                let old = self.access(ctx, &inst.args[1], updates(order), exchange)?;
+                let result = self.access_unseen(ctx, &inst.args[1], exchange);
+                let fails = result.as_ref().is_ok_and(|old| *old != keep(ty, expected));
+                let old = self.tell(ctx, &inst.args[1], How { fails, ..updates(order) }, result)?;
                 self.set(&inst.args[0], old);
             }
             Op::Len => {
@@ -492,18 +499,19 @@ impl Lane {
             Op::PoolFree => {
                 let handle = self.arg(ctx, inst, 0);
                 let freed = launch.pool.free(handle).map(|()| 0);
-                self.pool_access(ctx, freed, handle, 0)?;
+                self.pool_access(ctx, freed, (handle, None), true)?;
             }
             Op::PoolLd => {
                 let (handle, i) = (self.arg(ctx, inst, 1), self.arg(ctx, inst, 2));
-                let bits = self.pool_access(ctx, launch.pool.load(handle, ty, i), handle, i)?;
+                let bits =
+                    self.pool_access(ctx, launch.pool.load(handle, ty, i), (handle, Some(i)), false)?;
                 self.set(&inst.args[0], bits);
             }
             Op::PoolSt => {
                 let (handle, i) = (self.arg(ctx, inst, 0), self.arg(ctx, inst, 1));
                 let bits = canonical_bits(ty, self.arg(ctx, inst, 2));
-                let stored = launch.pool.store(handle, ty, i, bits).map(|()| 0);
-                self.pool_access(ctx, stored, handle, i)?;
+                let stored = launch.pool.store(handle, ty, i, bits).map(|()| bits);
+                self.pool_access(ctx, stored, (handle, Some(i)), true)?;
             }
 
             Op::Nop => {}
@@ -635,18 +643,22 @@ impl Lane {
         Ok(())
     }
 
-    /// What came of a use of the pool; where the observer lets a bad handle or index pass, the load of a 0.
+    /// What came of a use of the pool, which the observer is told; where it lets a bad handle or index pass, the load of a 0.
     fn pool_access(
         &self,
         ctx: &Context<'_>,
         result: Result<u64, TrapKind>,
-        handle: u64,
-        i: u64,
+        (handle, index): (u64, Option<u64>),
+        stores: bool,
     ) -> Step<u64> {
         let Frame { func, at, .. } = *self.frame();
+        if let (Some(o), Ok(bits)) = (ctx.observer, result) {
+            let (block, lane, site) = (ctx.block, self.number, (func, at));
+            o.pool(PoolAccess { block, lane, site, handle, index, stores, bits });
+        }
         result.or_else(|kind| match ctx.observer {
             Some(o) if o.handle(ctx.block, self.number, (func, at), kind) => Ok(0),
-            _ => Err(pool_trap(kind, handle, i)),
+            _ => Err(pool_trap(kind, handle, index.unwrap_or(0))),
         })
     }
 
@@ -660,7 +672,8 @@ impl Lane {
 }
 
 /// A plain load.
-pub const LOADS: How = How { reads: true, writes: false, atomic: false, acquires: false, releases: false };
+pub const LOADS: How =
+    How { reads: true, writes: false, atomic: false, acquires: false, releases: false, fails: false };
 /// A plain store.
 pub const STORES: How = How { reads: false, writes: true, ..LOADS };
 
@@ -668,7 +681,7 @@ pub const STORES: How = How { reads: false, writes: true, ..LOADS };
 fn updates(order: Order) -> How {
     let acquires = matches!(order, Order::Acquire | Order::AcqRel);
     let releases = matches!(order, Order::Release | Order::AcqRel);
-    How { reads: true, writes: true, atomic: true, acquires, releases }
+    How { reads: true, writes: true, atomic: true, acquires, releases, fails: false }
 }
 
 fn broken_claim(text: String) -> (TrapKind, TrapDetail) {

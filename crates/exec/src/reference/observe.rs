@@ -39,6 +39,27 @@ pub struct How {
     pub acquires: bool,
     /// An atomic operation that releases.
     pub releases: bool,
+    /// A compare-exchange that did not exchange: it has released nothing.
+    pub fails: bool,
+}
+
+/// One use of an element of the pool's memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolAccess {
+    /// Linear block.
+    pub block: u64,
+    /// Linear in the block.
+    pub lane: u32,
+    /// Function and instruction.
+    pub site: (u16, u32),
+    /// The allocation.
+    pub handle: u64,
+    /// Element; `None`: the allocation is given back.
+    pub index: Option<u64>,
+    /// It stores.
+    pub stores: bool,
+    /// The bits that were stored, or else loaded.
+    pub bits: u64,
 }
 
 /// What an observer is told. Nothing in it does anything by default, so that an observer names what it wants to see.
@@ -49,6 +70,8 @@ pub trait Observer: Send + Sync {
     fn outside(&self, _: Access) -> bool {
         false
     }
+    /// A use of an allocation of the pool.
+    fn pool(&self, _: PoolAccess) {}
     /// A handle that the pool does not know, at a lane's function and instruction. True: as for [`Observer::outside`].
     fn handle(&self, _block: u64, _lane: u32, _site: (u16, u32), _: TrapKind) -> bool {
         false

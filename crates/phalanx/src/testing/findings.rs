@@ -7,6 +7,9 @@ use phalanx_exec::check::{self, RaceKind};
 use phalanx_isa::{Array, Base, Kernel};
 use std::collections::BTreeSet;
 
+/// What the memory of an allocation is called, as `pool[HANDLE][INDEX]`, where nothing else is called so.
+const POOL: &str = "pool";
+
 /// More elements than a test names one by one.
 const MAX_INDICES: i64 = 1 << 20;
 
@@ -85,12 +88,15 @@ fn object(kernel: &Kernel, name: &str) -> Option<Base> {
         .or_else(|| array(&kernel.private).map(Base::Private))
 }
 
-/// An element, whatever the block: object, buffer of an array, index.
-type Element = (Base, i128, i128);
+/// An element, whatever the block: object (`None`: the pool), buffer of an array or handle, index.
+type Element = (Option<Base>, i128, i128);
 
 fn elements(kernel: &Kernel, f: &Finding) -> Result<BTreeSet<Element>, String> {
     let Some(target) = &f.target else { return Ok(BTreeSet::new()) };
-    let base = object(kernel, &target.name).ok_or_else(|| format!("the kernel has no `{}`", target.name))?;
+    let base = object(kernel, &target.name);
+    if base.is_none() && target.name != POOL {
+        return Err(format!("the kernel has no `{}`", target.name));
+    }
     let which = target.index.unwrap_or(0).into();
     Ok(f.indices.iter().map(|i| (base, which, i128::from(*i))).collect())
 }
@@ -127,8 +133,9 @@ pub(super) fn compare(checked: &Checked, expected: &[Finding]) -> Result<(), (Op
         .map(|f| {
             let mut at: Vec<u32> = f.sites.iter().map(|s| checked.span(s).line).collect();
             at.sort_unstable();
-            let of = |base: Base| f.indices.iter().map(move |i| (base, f.which.into(), *i));
-            Found { kind: kind_of(f.kind), elements: f.base.into_iter().flat_map(of).collect(), at }
+            let placed = f.base.is_some() || matches!(f.kind, check::FindingKind::Race(_));
+            let elements = f.indices.iter().filter(|_| placed).map(|i| (f.base, f.which.into(), *i));
+            Found { kind: kind_of(f.kind), elements: elements.collect(), at }
         })
         .collect();
     let racy: BTreeSet<Element> =
