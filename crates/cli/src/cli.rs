@@ -32,6 +32,8 @@ pub enum Command {
     Check(commands::check::Args),
     /// Launch a kernel
     Run(Box<commands::run::Args>),
+    /// Run a recorded failing launch again
+    Replay(commands::replay::Args),
     /// Run the tests inside program files
     Test(commands::test::Args),
     /// Show the machine as detected and what was chosen for a program
@@ -62,9 +64,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, ExitCode> 
 }
 
 /// Commands that the interface has room for.
-const COMMANDS: &[&str] = &["generate", "perplexity", "replay"];
-/// Options.
-const OPTIONS: &[&str] = &["--explore", "--bundle"];
+const COMMANDS: &[&str] = &["generate", "perplexity"];
 /// Values of options and arguments.
 const VALUES: &[(&str, &str)] =
     &[("--executor", "compiled"), ("--model", "conv"), ("<NAME>", "conv"), ("<NAME>", "model")];
@@ -80,10 +80,6 @@ fn not_built(e: &clap::Error) -> Option<String> {
         ErrorKind::InvalidSubcommand => {
             let name = text(ContextKind::InvalidSubcommand)?;
             COMMANDS.contains(&name).then(|| format!("the command `{name}`"))
-        }
-        ErrorKind::UnknownArgument => {
-            let name = text(ContextKind::InvalidArg)?;
-            OPTIONS.iter().find(|o| name.split('=').next() == Some(o)).map(|o| format!("the option `{o}`"))
         }
         ErrorKind::InvalidValue => {
             let (option, value) = (text(ContextKind::InvalidArg)?, text(ContextKind::InvalidValue)?);
@@ -125,7 +121,7 @@ mod tests {
         cli.build();
         let mut all = cli.render_long_help().to_string();
         cli.get_subcommands_mut().for_each(|c| all += &c.render_long_help().to_string());
-        for name in COMMANDS.iter().chain(OPTIONS).chain(VALUES.iter().map(|(_, v)| v)) {
+        for name in COMMANDS.iter().chain(VALUES.iter().map(|(_, v)| v)) {
             let found = all.split(|c: char| !c.is_alphanumeric() && c != '-').any(|w| w == *name);
             // `model` is also the name of an option's value; as a word of its own it must not appear as a case to measure.
             assert!(!found || *name == "model", "`{name}` is in the help");

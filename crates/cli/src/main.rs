@@ -1,7 +1,8 @@
 //! The `phalanx` command: assemble, disassemble, check, run, test, explain, demonstrate and measure.
 //!
 //! One file per command under `commands`; what several need stands beside it: `console` (who reads what), `device` (executor,
-//! SIMD level, threads), `source` (program files), `values` (`--arg` and the arrays behind it), `machine` (what it runs on),
+//! SIMD level, threads), `source` (program files), `values` (`--arg` and the arrays behind it), `record` (a launch as a value and as a bundle),
+//! `explore` (many schedules), `machine` (what it runs on),
 //! `interrupt` (Ctrl-C), `trace` (timelines), `failure` (exit statuses).
 //!
 //! Exit status: 0 done; 1 the input was rejected, trapped, or a check failed; 2 wrong usage.
@@ -13,9 +14,11 @@ mod cli;
 mod commands;
 mod console;
 mod device;
+mod explore;
 mod failure;
 mod interrupt;
 mod machine;
+mod record;
 mod resonance;
 mod sanitize;
 mod source;

@@ -4,8 +4,9 @@ use crate::console::{Console, colour, say};
 use crate::failure::Told;
 use crate::source::Source;
 use clap::builder::PossibleValuesParser;
-use phalanx::{Checked, Checks, Finding, FindingName};
+use phalanx::{Checked, Finding, FindingName};
 use serde_json::{Value, json};
+use std::path::PathBuf;
 
 /// Options of a checked launch.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -17,37 +18,51 @@ pub struct Options {
     /// Findings that harm nobody count too
     #[arg(long, requires = "sanitize")]
     pub strict: bool,
-}
-
-impl Options {
-    /// The checkers; `None`: a plain launch.
-    pub fn checks(&self) -> Option<Checks> {
-        let checks =
-            self.sanitize.iter().filter_map(|name| Checks::named(name)).fold(Checks::default(), Checks::or);
-        checks.any().then_some(checks)
-    }
+    /// Try the schedule seeds below N, on one thread, until one fails; then
+    /// look for the smallest grid that still does
+    #[arg(long, value_name = "N", requires = "sanitize", value_parser = clap::value_parser!(u64).range(1..),
+        conflicts_with_all = ["deterministic", "schedule_seed", "out", "print", "trace", "stats"])]
+    pub explore: Option<u64>,
+    /// Write the launch to a file if it fails, for `phalanx replay`; it runs on
+    /// one thread then
+    #[arg(long, value_name = "FILE")]
+    pub bundle: Option<PathBuf>,
 }
 
 /// Most ranges of elements in a row.
 const RANGES: usize = 1000;
+
+/// What a file is called in the report of a checked launch.
+fn file_name<'s>(source: &'s Source, checked: &'s Checked) -> &'s str {
+    let name = checked.kernel().program().name();
+    if name.is_empty() { &source.name } else { name }
+}
+
+/// What a checked launch showed, for people.
+pub fn text(source: &Source, checked: &Checked, colour: bool) -> String {
+    let shown = checked.findings().filter(|(_, allowed)| allowed.is_none());
+    let mut told: Vec<phalanx::Diagnostic> = shown.map(|(f, _)| checked.diagnostic(f)).collect();
+    told.extend(checked.mistakes().iter().cloned());
+    let mut text = phalanx::asm::render_all(&told, file_name(source, checked), source.text(), colour);
+    if !text.is_empty() {
+        text.truncate(text.trim_end().len());
+        text += "\n";
+    }
+    checked.covered().iter().for_each(|what| text += &format!("checked: {what}\n"));
+    checked.not_covered().iter().for_each(|what| text += &format!("not covered: {what}\n"));
+    if let Some(trap) = &checked.report.trap {
+        text += &source.trap_text(checked.kernel().program(), trap, colour);
+    }
+    text + &checked.summary() + "\n"
+}
 
 /// Says what a checked launch showed and writes its rows.
 ///
 /// # Errors
 /// [`Told`] where something counts, or stdout cannot be written.
 pub fn report(source: &Source, checked: &Checked, strict: bool, console: Console) -> anyhow::Result<()> {
-    let file = if checked.kernel().program().name().is_empty() {
-        &source.name
-    } else {
-        checked.kernel().program().name()
-    };
-    let shown = checked.findings().filter(|(_, allowed)| allowed.is_none());
-    let mut told: Vec<phalanx::Diagnostic> = shown.map(|(f, _)| checked.diagnostic(f)).collect();
-    told.extend(checked.mistakes().iter().cloned());
-    let text = phalanx::asm::render_all(&told, file, source.text(), colour());
-    if !text.is_empty() {
-        say!("{}", text.trim_end());
-    }
+    say!("{}", text(source, checked, colour()).trim_end());
+    let file = file_name(source, checked);
     for (finding, allowed) in checked.findings() {
         console.row(&row(file, checked, finding, allowed))?;
     }
@@ -58,17 +73,24 @@ pub fn report(source: &Source, checked: &Checked, strict: bool, console: Console
             "block": null, "lane": null}),
         )?;
     }
-    checked.not_covered().iter().for_each(|note| say!("note: {note}"));
-    let traps = checked.report.trap.as_ref();
-    let failed = traps.map(|trap| source.trapped(checked.kernel().program(), trap, console));
-    say!("{}", checked.summary());
-    match failed {
-        Some(e) => Err(e),
-        None if checked.counted(strict).next().is_some() || !checked.mistakes().is_empty() => {
-            Err(Told.into())
-        }
-        None => Ok(()),
+    let trap = checked.report.trap.as_ref();
+    if let Some(trap) = trap {
+        console.row(&source.trap_row(checked.kernel().program(), trap))?;
     }
+    match trap.is_some() || checked.counted(strict).next().is_some() || !checked.mistakes().is_empty() {
+        true => Err(Told.into()),
+        false => Ok(()),
+    }
+}
+
+/// What the row of a launch says of its checkers.
+pub fn add_to(row: &mut Value, checked: &Checked) {
+    row["findings"] = checked.report.findings.len().into();
+    row["suppressed"] = checked.suppressed().into();
+    row["clean"] = checked.is_clean().into();
+    row["accesses_checked"] = checked.report.accesses.into();
+    row["covered"] = checked.covered().into();
+    row["not_covered"] = checked.not_covered().into();
 }
 
 fn row(file: &str, checked: &Checked, f: &Finding, allowed: Option<&str>) -> Value {

@@ -5,11 +5,12 @@ use crate::failure::Told;
 use anyhow::Context;
 use phalanx::exec::Trap;
 use phalanx::isa::{MAGIC, Span};
-use phalanx::{Cpu, LaunchError, Program};
-use serde_json::json;
+use phalanx::{Cpu, Diagnostic, LaunchError, Program};
+use serde_json::{Value, json};
 use std::path::Path;
 
 /// A program file as read.
+#[derive(Clone)]
 pub struct Source {
     /// The path as given, for messages.
     pub name: String,
@@ -18,6 +19,7 @@ pub struct Source {
 }
 
 /// What a program file holds.
+#[derive(Clone)]
 pub enum Content {
     /// Program text.
     Text(String),
@@ -69,29 +71,48 @@ impl Source {
         }
     }
 
+    /// Where a launch trapped.
+    fn trap_diagnostic(&self, program: &Program, trap: &Trap) -> Diagnostic {
+        let mut d = program.trap_diagnostic(trap);
+        if d.span.line == 0 {
+            d.span = Span { line: trap.loc.line, col: trap.loc.col, len: 1 };
+        }
+        d
+    }
+
+    /// The file that a trap names. A binary names the file that it was assembled from; its text may be elsewhere by now.
+    fn trap_file<'s>(&'s self, trap: &'s Trap) -> &'s str {
+        if trap.file.is_empty() { &self.name } else { &trap.file }
+    }
+
+    /// Where and why a launch trapped, for people.
+    pub fn trap_text(&self, program: &Program, trap: &Trap, colour: bool) -> String {
+        let d = self.trap_diagnostic(program, trap);
+        let text = phalanx::asm::render(&d, self.trap_file(trap), self.text(), colour);
+        format!("{text}\n  in kernel `{}`, {}\n", trap.kernel, trap.place().trim_start_matches("in "))
+    }
+
+    /// The row of a trap.
+    pub fn trap_row(&self, program: &Program, trap: &Trap) -> Value {
+        let d = self.trap_diagnostic(program, trap);
+        json!({
+            "kind": trap.lane_trap.kind.name(),
+            "message": trap.message(),
+            "file": self.trap_file(trap),
+            "line": d.span.line,
+            "column": d.span.col,
+            "block": trap.lane_trap.block,
+            "lane": trap.lane_trap.lane,
+        })
+    }
+
     /// Says where and why a launch trapped, and writes the row.
     ///
     /// # Errors
     /// Always: [`Told`], or stdout cannot be written.
     pub fn trapped(&self, program: &Program, trap: &Trap, console: Console) -> anyhow::Error {
-        let mut d = program.trap_diagnostic(trap);
-        if d.span.line == 0 {
-            d.span = Span { line: trap.loc.line, col: trap.loc.col, len: 1 };
-        }
-        // A binary names the file that it was assembled from; its text may be elsewhere by now.
-        let file = if trap.file.is_empty() { &self.name } else { &trap.file };
-        say!("{}", phalanx::asm::render(&d, file, self.text(), crate::console::colour()));
-        say!("  in kernel `{}`, {}", trap.kernel, trap.place().trim_start_matches("in "));
-        let row = json!({
-            "kind": trap.lane_trap.kind.name(),
-            "message": trap.message(),
-            "file": file,
-            "line": d.span.line,
-            "column": d.span.col,
-            "block": trap.lane_trap.block,
-            "lane": trap.lane_trap.lane,
-        });
-        console.row(&row).map_or_else(Into::into, |()| Told.into())
+        say!("{}", self.trap_text(program, trap, crate::console::colour()).trim_end());
+        console.row(&self.trap_row(program, trap)).map_or_else(Into::into, |()| Told.into())
     }
 
     /// What to say of a launch that failed.

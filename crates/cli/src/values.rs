@@ -78,6 +78,60 @@ impl Bound {
     }
 }
 
+/// A parameter's value as given: what the memory of a launch is made of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Given {
+    /// The parameter.
+    pub name: String,
+    /// The value.
+    pub value: GivenValue,
+}
+
+/// What a parameter is given.
+#[derive(Clone, Debug, PartialEq)]
+pub enum GivenValue {
+    /// A number, as written: its type is the parameter's.
+    Number(String),
+    /// An array, also of weights that are to be packed; and whether it counts as never written.
+    Array { data: Data, uninit: bool },
+}
+
+/// Reads what `--arg` options ask for.
+///
+/// # Errors
+/// Names and values that do not fit the kernel are wrong usage; files that do not are rejected.
+pub fn given(kernel: &KernelData, named: &[Named]) -> anyhow::Result<Vec<Given>> {
+    let mut all: Vec<Given> = Vec::new();
+    for Named { name, value } in named {
+        let at = find_param(kernel, name).map_err(|e| usage(e.to_string()))?;
+        let kind = &kernel.params[at].kind;
+        let array = matches!(kind, ParamKind::Buffer { count: Some(_), .. });
+        if !array && all.iter().any(|g| g.name == *name) {
+            return Err(usage(format!(
+                "--arg {name} is given twice, but `{name}` is {}",
+                describe_param(kind)
+            )));
+        }
+        let context = || format!("--arg {name}={value}: `{name}` is {}", describe_param(kind));
+        let value = match kind {
+            ParamKind::Scalar(ty) => {
+                data::parse_number(*ty, value).map_err(|e| usage(format!("{}; {e}", context())))?;
+                GivenValue::Number(value.clone())
+            }
+            ParamKind::Buffer { elem, .. } => GivenValue::Array {
+                data: array_of(value, *elem, None).with_context(context)?,
+                uninit: value.starts_with("uninit:"),
+            },
+            ParamKind::Packed { format, .. } => GivenValue::Array {
+                data: array_of(value, weight_type(*format), Some((-1.0, 1.0))).with_context(context)?,
+                uninit: false,
+            },
+        };
+        all.push(Given { name: name.clone(), value });
+    }
+    Ok(all)
+}
+
 /// The values of a launch, by parameter.
 #[derive(Default)]
 pub struct Values {
@@ -90,45 +144,36 @@ pub struct Values {
 }
 
 impl Values {
-    /// Makes the values that `--arg` options ask for.
+    /// Makes values, with memory of their own.
     ///
     /// # Errors
-    /// Names and values that do not fit the kernel are wrong usage; files that do not are rejected.
-    pub fn make(cpu: &Cpu, kernel: &KernelData, given: &[Named]) -> anyhow::Result<Values> {
+    /// What does not fit the kernel.
+    pub fn make(cpu: &Cpu, kernel: &KernelData, given: &[Given]) -> anyhow::Result<Values> {
         let mut values = Values::default();
-        for Named { name, value } in given {
+        for Given { name, value } in given {
             let at = find_param(kernel, name).map_err(|e| usage(e.to_string()))?;
             let kind = &kernel.params[at].kind;
-            let array = matches!(kind, ParamKind::Buffer { count: Some(_), .. });
-            if !array && values.args.iter().any(|(n, _)| n == name) {
-                return Err(usage(format!(
-                    "--arg {name} is given twice, but `{name}` is {}",
-                    describe_param(kind)
-                )));
-            }
-            let context = || format!("--arg {name}={value}: `{name}` is {}", describe_param(kind));
-            match kind {
-                ParamKind::Scalar(ty) => {
-                    let bits =
-                        data::parse_number(*ty, value).map_err(|e| usage(format!("{}; {e}", context())))?;
+            let context = || format!("`{name}` is {}", describe_param(kind));
+            match (kind, value) {
+                (ParamKind::Scalar(ty), GivenValue::Number(text)) => {
+                    let bits = data::parse_number(*ty, text).with_context(context)?;
                     values.args.push((name.clone(), ArgValue::Scalar(*ty, bits)));
                 }
-                ParamKind::Buffer { elem, .. } => {
-                    let Data { elem, shape, bytes } = array_of(value, *elem, None).with_context(context)?;
-                    let view = cpu.raw_buffer(elem, &bytes).with_context(context)?;
+                (ParamKind::Buffer { count, .. }, GivenValue::Array { data, uninit }) => {
+                    let view = cpu.raw_buffer(data.elem, &data.bytes).with_context(context)?;
                     let bound = values.arrays.entry(name.clone()).or_default();
-                    bound.push(Bound { shape, view: view.clone() });
-                    if value.starts_with("uninit:") {
+                    bound.push(Bound { shape: data.shape.clone(), view: view.clone() });
+                    if *uninit {
                         values.uninit.push((name.clone(), bound.len() as u32 - 1));
                     }
-                    if !array {
+                    if count.is_none() {
                         values.args.push((name.clone(), ArgValue::Buffer(view)));
                     }
                 }
-                ParamKind::Packed { format, .. } => {
-                    let packed = packed(value, *format).with_context(context)?;
-                    values.args.push((name.clone(), packed));
+                (ParamKind::Packed { format, .. }, GivenValue::Array { data, .. }) => {
+                    values.args.push((name.clone(), packed(data, *format).with_context(context)?));
                 }
+                _ => bail!("{}: the value is of another kind", context()),
             }
         }
         for param in &kernel.params {
@@ -251,17 +296,21 @@ fn numpy_name(ty: Type) -> String {
     format!("{kind}{bits}")
 }
 
-/// Packed weights from an array of n rows by k columns: int8 for the formats of integers, f32 for those of floats.
-fn packed(value: &str, format: PackFormat) -> anyhow::Result<ArgValue> {
-    let float = phalanx::exec::native::packed_format(format).is_float();
-    let elem = if float { Type::F32 } else { Type::I8 };
-    let Data { shape, bytes, .. } = array_of(value, elem, Some((-1.0, 1.0)))?;
+/// What packed weights are made of: int8 for the formats of integers, f32 for those of floats.
+fn weight_type(format: PackFormat) -> Type {
+    if phalanx::exec::native::packed_format(format).is_float() { Type::F32 } else { Type::I8 }
+}
+
+/// Packed weights from an array of n rows by k columns.
+fn packed(data: &Data, format: PackFormat) -> anyhow::Result<ArgValue> {
+    let Data { elem, shape, bytes } = data;
     let [n, k] = shape[..] else {
         bail!("packed weights need two dimensions, rows and columns; the array has {}", shape.len());
     };
-    let weights: Vec<f32> = match float {
-        true => bytes.as_chunks().0.iter().map(|b| f32::from_ne_bytes(*b)).collect(),
-        false => bytes.into_iter().map(|b| f32::from(b as i8)).collect(),
+    let weights: Vec<f32> = match elem {
+        Type::F32 => bytes.as_chunks().0.iter().map(|b| f32::from_ne_bytes(*b)).collect(),
+        Type::I8 => bytes.iter().map(|b| f32::from(*b as i8)).collect(),
+        _ => bail!("packed weights are made of {}, not of {elem}", weight_type(format)),
     };
     Ok(ArgValue::Packed(Arc::new(phalanx::exec::native::pack(format, n, k, &weights)?)))
 }
@@ -311,6 +360,8 @@ mod tests {
 
     #[test]
     fn weights_are_ternary() {
+        let packed =
+            |value: &str, format| packed(&array_of(value, weight_type(format), Some((-1.0, 1.0)))?, format);
         let ArgValue::Packed(w) = packed("random:i8:4x16:1", PackFormat::T2).unwrap() else {
             panic!("not packed")
         };

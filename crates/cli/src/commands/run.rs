@@ -2,19 +2,21 @@
 
 use crate::console::{Console, count, duration, say};
 use crate::device::Device;
-use crate::failure::{launch as refused, usage};
+use crate::explore::explore;
+use crate::failure::launch as refused;
 use crate::interrupt;
+use crate::record::{Outcome, Record};
 use crate::resonance;
 use crate::sanitize;
 use crate::source::Source;
 use crate::trace::Recorder;
-use crate::values::{Bound, Named, Sizes, Values};
+use crate::values::{Bound, Named, Sizes, Values, given};
 use anyhow::Context;
 use phalanx::data::{self, Data};
 use phalanx::isa::Type;
-use phalanx::{Kernel, LaunchClaims, LaunchShape, Program};
+use phalanx::{Cpu, Kernel, LaunchClaims, LaunchConfig, Program};
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// How many values `--print` shows.
@@ -28,6 +30,8 @@ Examples:
   phalanx run softmax.phx --arg x=random:f32:4x256:1 --arg y=zeros:f32:4x256 \\
       --arg cols=256 --print y
   phalanx run axpy.phx --arg x=x.npy --arg y=y.npy --arg a=0.5 --out y=sum.npy
+  phalanx run scan.phx --arg x=random:u32:4096:1 --arg y=zeros:u32:4096 \\
+      --sanitize race --explore 100 --bundle scan.bundle
 
 VALUE of --arg is a number, FILE.npy, zeros:DTYPE:SHAPE, uninit:DTYPE:SHAPE or
 random:DTYPE:SHAPE:SEED, SHAPE as 4x8. Random floats are in -1..1, integers in
@@ -126,8 +130,31 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let mut stages = Stages { recorder, times: Vec::new() };
     let source = stages.run("read", || Source::read(&args.file))?;
     let program = stages.run("assemble and verify", || source.load(&cpu, console))?;
-    let kernel = choose(&program, args.kernel.as_deref())?;
-    let values = stages.run("arguments", || Values::make(&cpu, kernel.data(), &args.args))?;
+    let resonance = resonance::read(args.resonance.as_deref())?;
+    let mut record = Record {
+        source,
+        kernel: args.kernel.clone(),
+        grid: args.grid.map(|s| s.0),
+        block: args.block.map(|s| s.0),
+        shared: args.shared.unwrap_or(0),
+        args: Vec::new(),
+        fuel: args.fuel,
+        deterministic: args.deterministic,
+        seed: args.schedule_seed,
+        // A launch that is to be repeated exactly has one thread.
+        alone: args.checks.bundle.is_some() || args.checks.explore.is_some(),
+        class: args.class,
+        phase: args.phase.unwrap_or(0),
+        resonance: resonance.snapshot(),
+        claims: args.claims.clone(),
+        sanitize: args.checks.sanitize.clone(),
+        strict: args.checks.strict,
+    };
+    let kernel = record.choose(&program)?;
+    let values = stages.run("arguments", || {
+        record.args = given(kernel.data(), &args.args)?;
+        Values::make(&cpu, kernel.data(), &record.args)
+    })?;
     // Before the launch, so that a wrong name costs nothing.
     let find = |name: &str| values.find(name);
     let outs: Vec<(&Named, &Bound)> =
@@ -136,31 +163,12 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         args.print.iter().map(|p| Ok((p, find(p)?))).collect::<anyhow::Result<_>>()?;
 
     stages.run("prepare", || kernel.prepare()).map_err(refused)?;
-    let shape = LaunchShape {
-        grid: args.grid.map(|s| s.0),
-        block: args.block.map(|s| s.0),
-        shared_len: args.shared.unwrap_or(0),
-    };
-    let mut launcher = kernel.launch_shape(shape).phase(args.phase.unwrap_or(0)).cancel(interrupt::token());
-    for (name, value) in &values.args {
-        launcher = launcher.arg(name, value.clone());
-    }
-    for (name, which) in &values.uninit {
-        launcher = launcher.uninit(name, *which);
-    }
-    launcher = args.fuel.into_iter().fold(launcher, |l, n| l.fuel(n));
-    launcher = args.class.into_iter().fold(launcher, |l, n| l.class(n));
-    launcher = args.schedule_seed.into_iter().fold(launcher, |l, n| l.schedule_seed(n));
-    let claims = args.claims.iter().try_fold(LaunchClaims::default(), |all, c| all.with(c)).map_err(usage)?;
-    let resonance = resonance::read(args.resonance.as_deref())?;
-    launcher = launcher.resonance(&resonance).claims(claims);
-    if args.deterministic {
-        launcher = launcher.deterministic();
-    }
-    let launch = stages.run("bind", || launcher.bind()).map_err(|e| hint(refused(e)))?;
+    let launch = stages.run("bind", || record.bind(&kernel, &values, &resonance))?;
     let config = launch.config();
-    let checked = args
-        .checks
+    if let Some(seeds) = args.checks.explore {
+        return explored(args, &cpu, &program, &kernel, &record, config, seeds, console);
+    }
+    let checked = record
         .checks()
         .map(|c| stages.run("checked launch", || interrupt::cancellable(|| launch.sanitize(c))));
     let checked = checked.transpose().map_err(refused)?;
@@ -171,11 +179,28 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let launch_time = stages.times.last().map_or_else(Default::default, |(_, t)| *t);
     let (launch_report, failed) = match result {
         Ok(report) => (report, None),
-        Err(e) => (None, Some(source.failed(&program, e, console))),
+        Err(e) => {
+            let trap = e.trap().cloned();
+            let failed = record.source.failed(&program, e, console);
+            if let Some(trap) = trap {
+                keep(
+                    args.checks.bundle.as_deref(),
+                    &record,
+                    &program,
+                    &Outcome::Trapped(Box::new(trap)),
+                    config,
+                )?;
+            }
+            (None, Some(failed))
+        }
     };
     let found =
-        checked.as_ref().and_then(|c| sanitize::report(&source, c, args.checks.strict, console).err());
+        checked.as_ref().and_then(|c| sanitize::report(&record.source, c, record.strict, console).err());
     let trapped = failed.is_some() || checked.as_ref().is_some_and(|c| c.report.trap.is_some());
+    if failed.is_none() {
+        let outcome = checked.clone().map_or(Outcome::Done, Outcome::Checked);
+        keep(args.checks.bundle.as_deref(), &record, &program, &outcome, config)?;
+    }
 
     if !trapped {
         // After a trap what was written is unspecified and goes nowhere.
@@ -214,41 +239,61 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         "kernel": name, "blocks": blocks, "lanes": lanes, "launch_us": launch_time.as_nanos() as f64 / 1e3,
     });
     if let Some(c) = &checked {
-        row["findings"] = c.report.findings.len().into();
-        row["suppressed"] = c.suppressed().into();
-        row["clean"] = c.is_clean().into();
-        row["accesses_checked"] = c.report.accesses.into();
+        sanitize::add_to(&mut row, c);
     }
     console.row(&row)?;
     found.map_or(Ok(()), Err)
 }
 
-fn choose(program: &Program, name: Option<&str>) -> anyhow::Result<Kernel> {
-    match name {
-        Some(name) => program.kernel(name).map_err(refused),
-        None => program.only_kernel().map_err(|_| {
-            let all: Vec<&str> = program.module().kernels.iter().map(|k| k.name.as_str()).collect();
-            if all.is_empty() {
-                return anyhow::anyhow!("the file holds no kernel");
-            }
-            usage(format!(
-                "the file holds several kernels: choose with --kernel; there are: {}",
-                all.join(", ")
-            ))
-        }),
+/// Writes the bundle of a launch that failed, where one is asked for.
+fn keep(
+    path: Option<&Path>,
+    record: &Record,
+    program: &Program,
+    outcome: &Outcome,
+    config: LaunchConfig,
+) -> anyhow::Result<()> {
+    let Some(path) = path else { return Ok(()) };
+    let name = path.display();
+    if !record.failed(outcome) {
+        say!("nothing failed: `{name}` is not written");
+        return Ok(());
     }
+    let document = record.to_json(config, &record.report(program, outcome));
+    std::fs::write(path, format!("{document:#}\n")).with_context(|| format!("cannot write `{name}`"))?;
+    say!("the launch is in `{name}`: phalanx replay {name}");
+    Ok(())
 }
 
-/// Adds which option gives what a launch lacks.
-fn hint(e: anyhow::Error) -> anyhow::Error {
-    let text = e.to_string();
-    let option = ["no block size", "no grid", "has no value"].iter().position(|what| text.contains(what));
-    match option {
-        Some(0) => usage(format!("{text} (--block X[,Y[,Z]])")),
-        Some(1) => usage(format!("{text} (--grid X[,Y[,Z]])")),
-        Some(_) => usage(format!("{text}: give it with --arg NAME=VALUE")),
-        None => e,
-    }
+/// `--explore`.
+#[expect(clippy::too_many_arguments, reason = "all that `run` has made for a launch")]
+fn explored(
+    args: &Args,
+    cpu: &Cpu,
+    program: &Program,
+    kernel: &Kernel,
+    record: &Record,
+    config: LaunchConfig,
+    seeds: u64,
+    console: Console,
+) -> anyhow::Result<()> {
+    let start = Instant::now();
+    let found = explore(cpu, kernel, record, config, seeds)?;
+    let time = start.elapsed();
+    let Outcome::Checked(checked) = &found.outcome else { return Ok(()) };
+    let failed = sanitize::report(&record.source, checked, record.strict, console).err();
+    found.tell();
+    let config = LaunchConfig { grid: found.record.grid.unwrap_or(config.grid), ..config };
+    keep(args.checks.bundle.as_deref(), &found.record, program, &found.outcome, config)?;
+    let size = |sizes: [u32; 3]| sizes.iter().map(|n| u64::from(*n)).product::<u64>();
+    let mut row = json!({
+        "kernel": kernel.name(), "blocks": size(config.grid), "lanes": size(config.block),
+        "launch_us": time.as_nanos() as f64 / 1e3,
+    });
+    sanitize::add_to(&mut row, checked);
+    row["explored"] = found.row();
+    console.row(&row)?;
+    failed.map_or(Ok(()), Err)
 }
 
 /// Shows the first values of an array.

@@ -1,6 +1,7 @@
 //! The command as a user meets it: statuses, messages, rows, files.
 
 mod demo;
+mod explore;
 mod models;
 mod programs;
 mod resonance;

@@ -32,6 +32,11 @@ fn wrong_usage_has_status_2() {
         ("run add.phx --schedule-seed x", &["--schedule-seed"]),
         ("run add.phx --schedule-seed 1 --deterministic", &["--schedule-seed", "--deterministic"]),
         ("run add.phx --phase 768", &["--phase"]),
+        ("run add.phx --explore 4", &["--sanitize"]),
+        ("run add.phx --sanitize race --explore 0", &["--explore"]),
+        ("run add.phx --sanitize race --explore 4 --schedule-seed 1", &["--schedule-seed"]),
+        ("run add.phx --sanitize race --explore 4 --print y", &["--print"]),
+        ("replay", &["BUNDLE"]),
         // What does not fit the kernel.
         ("run two.phx", &["--kernel", "a, b"]),
         ("run two.phx --kernel c", &["`c`", "a, b"]),
@@ -68,9 +73,6 @@ fn what_is_not_built_is_refused_and_not_in_the_help() {
         "generate",
         "generate model.gguf --prompt x",
         "perplexity text.txt",
-        "replay bundle",
-        "run add.phx --explore 4",
-        "run add.phx --bundle b",
         "run add.phx --executor compiled",
         "demo digits --model conv",
         "bench conv",
@@ -80,7 +82,7 @@ fn what_is_not_built_is_refused_and_not_in_the_help() {
     }
     let help: String =
         ["", "run", "demo", "bench"].map(|c| folder.run(&format!("{c} --help")).expect(0).stdout).concat();
-    for word in ["generate", "--explore", "--bundle", "compiled"] {
+    for word in ["generate", "compiled"] {
         assert!(!help.contains(word), "`{word}` is in the help");
     }
 }
@@ -96,7 +98,8 @@ fn a_level_that_the_machine_lacks_is_wrong_usage() {
 fn help_and_version_go_to_stdout() {
     let folder = Folder::new();
     assert!(folder.run("--version").expect(0).stdout.starts_with("phalanx "));
-    for command in ["asm", "dis", "check", "run", "test", "explain", "demo", "bench", "completions"] {
+    for command in ["asm", "dis", "check", "run", "replay", "test", "explain", "demo", "bench", "completions"]
+    {
         let help = folder.run(&format!("{command} --help")).expect(0);
         assert!(help.stdout.contains("Example") && help.stderr.is_empty(), "{help:#?}");
     }
