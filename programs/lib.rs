@@ -1,4 +1,4 @@
-//! The kernel programs that come with Phalanx, as text, and the data of the digits network.
+//! The kernel programs that come with Phalanx, as text, the data of the digits network and the language model.
 //!
 //! Every program says in its first lines what it computes, for which shapes and how it is launched, and carries its tests in
 //! comments that begin with `//=`. [`PROGRAMS`] lists them all; [`find`] gets one by name.
@@ -6,6 +6,7 @@
 //! Invariant: every `.phx` file of this folder is in [`PROGRAMS`], assembles, and is valid.
 #![forbid(unsafe_code)]
 
+pub mod bitnet;
 pub mod digits;
 
 /// A program: a file of one or more kernels.
@@ -43,6 +44,10 @@ programs! {
     "axpy"
     "binary_cross_entropy"
     "binomial"
+    "bitnet/attention"
+    "bitnet/cache"
+    "bitnet/embed"
+    "bitnet/norms"
     "bitonic_sort"
     "clip"
     "copy"

@@ -55,7 +55,21 @@ const PACKAGES: &[Package] = &[
             "phalanx-programs",
         ],
     ),
-    shipped("phalanx-cli", &["phalanx", "phalanx-npy", "phalanx-programs", "phalanx-weights"]),
+    shipped(
+        "phalanx-engine",
+        &["phalanx", "phalanx-simd", "phalanx-formats", "phalanx-weights", "phalanx-tokens"],
+    ),
+    shipped(
+        "phalanx-cli",
+        &[
+            "phalanx",
+            "phalanx-npy",
+            "phalanx-programs",
+            "phalanx-formats",
+            "phalanx-weights",
+            "phalanx-engine",
+        ],
+    ),
     dev("phalanx-testkit"),
     dev("phalanx-tests"),
     dev("phalanx-benches"),

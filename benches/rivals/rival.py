@@ -1,4 +1,4 @@
-"""Rivals of `phalanx bench matmul` that come as Python packages: ggml, ONNX Runtime, OpenVINO.
+"""Rivals of `phalanx bench matmul` that come as Python packages: ggml, ONNX Runtime, OpenVINO; of `bench model`: llama.cpp.
 
 `phalanx bench matmul --against NAME` starts this program as `rival.py NAME`, writes requests to its standard input, one JSON
 object a line, and reads one answer a line. While it waits for a line it uses no processor, so that the two sides can be timed in
@@ -275,7 +275,65 @@ class OpenVino:
         return self.request.get_output_tensor(self.count - 1).data
 
 
-RIVALS = {"ggml": Ggml, "onnxruntime": OnnxRuntime, "openvino": OpenVino}
+class Llama:
+    """llama.cpp with a whole model. A case names the model's file, the tokens of a prompt that a run evaluates (`prompt`), or else
+    the tokens that are there (`depth`) before a run decodes as many as it is asked for, one after the other."""
+
+    def __init__(self):
+        import llama_cpp as api
+
+        self.api, self.path, self.model, self.ctx = api, None, None, None
+        # It reports on stderr what it loads; only warnings are of interest here.
+        self.quiet = api.llama_log_callback(lambda level, text, _: level >= 3 and sys.stderr.write(text.decode()) and None)
+        api.llama_log_set(self.quiet, ctypes.c_void_p(0))
+        api.llama_backend_init()
+
+    def case(self, case):
+        if "model" not in case:
+            raise Refused("it is a rival of whole models")
+        api = self.api
+        if self.path != case["model"]:
+            self.path = case["model"]
+            self.model = api.llama_model_load_from_file(self.path.encode(), api.llama_model_default_params())
+            if not self.model:
+                raise Refused(f"llama.cpp does not load {self.path}")
+        if self.ctx:
+            api.llama_free(self.ctx)
+        params = api.llama_context_default_params()
+        params.n_ctx = max(case["context"], 64)
+        params.n_batch = params.n_ubatch = 512
+        params.n_threads = params.n_threads_batch = case["threads"]
+        self.ctx = api.llama_init_from_model(self.model, params)
+        self.memory = api.llama_get_memory(self.ctx)
+        self.vocab = api.llama_vocab_n_tokens(api.llama_model_get_vocab(self.model))
+        self.prompt, self.depth = case["prompt"], case["depth"]
+        self.feed(range(self.depth))
+        return f"llama.cpp, {self.vocab} tokens, {case['threads']} threads"
+
+    def feed(self, positions):
+        """Tokens at these positions, in batches as large as may be."""
+        ids = [(i * 7919 + 13) % self.vocab for i in positions]
+        for at in range(0, len(ids), 512):
+            part = ids[at : at + 512]
+            array = (self.api.llama_token * len(part))(*part)
+            if self.api.llama_decode(self.ctx, self.api.llama_batch_get_one(array, len(part))):
+                raise Refused("llama_decode failed")
+
+    def run(self, r):
+        self.api.llama_memory_seq_rm(self.memory, 0, self.depth, -1)
+        for i in range(r):
+            if self.prompt:
+                self.api.llama_memory_seq_rm(self.memory, 0, 0, -1)
+                self.feed(range(self.prompt))
+            else:
+                self.feed([self.depth + i])
+        return r
+
+    def answer(self):
+        raise Refused("other quantisation of activations: its answers are not compared")
+
+
+RIVALS = {"ggml": Ggml, "llama": Llama, "onnxruntime": OnnxRuntime, "openvino": OpenVino}
 
 
 def serve(rival):

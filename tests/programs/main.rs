@@ -1,5 +1,6 @@
 //! Every program assembles, is valid, and does what its tests and a plain Rust reference say.
 
+mod bitnet;
 mod elementwise;
 mod matrices;
 mod parallel;
@@ -25,6 +26,10 @@ macro_rules! checks {
 }
 
 checks! {
+    bitnet::attention = "bitnet/attention";
+    bitnet::cache = "bitnet/cache";
+    bitnet::embed = "bitnet/embed";
+    bitnet::norms = "bitnet/norms";
     elementwise::arithmetic = "arithmetic";
     elementwise::axpy = "axpy";
     elementwise::clip = "clip";
@@ -87,7 +92,9 @@ fn folder() -> PathBuf {
 #[test]
 fn every_file_is_listed_and_checked() {
     let mut files = Vec::new();
-    for (dir, prefix) in [(folder(), ""), (folder().join("digits"), "digits/")] {
+    let folders =
+        [(folder(), ""), (folder().join("bitnet"), "bitnet/"), (folder().join("digits"), "digits/")];
+    for (dir, prefix) in folders {
         for entry in std::fs::read_dir(dir).unwrap() {
             let name = entry.unwrap().file_name().into_string().unwrap();
             if let Some(stem) = name.strip_suffix(".phx") {

@@ -295,7 +295,7 @@ pub fn linear(program: &str) {
             let n = w.len() / K;
             let (q, scale) = (run.zeros::<i8>(ROWS * K), run.zeros::<f32>(ROWS));
             let launch = run.launch("quant_rows").arg("x", run.buffer(x)).arg("q", &q).arg("scale", &scale);
-            launch.arg("k", K as u32).arg("tile_m", 2u32).run().unwrap();
+            launch.arg("rows", ROWS as u32).arg("k", K as u32).arg("tile_m", 2u32).run().unwrap();
             let packed = || pack_t2(n, K, w).unwrap();
             let sizes = |l: phalanx::Launcher| {
                 l.arg("rows", ROWS as u32).arg("k", K as u32).arg("tile_m", 3u32).arg("tile_n", 64u32)

@@ -5,8 +5,8 @@ use crate::claims::Area;
 use crate::launch::{Launch, Slot};
 use crate::trap::{LaneTrap, TrapDetail};
 use crate::view::{Elem, View};
-use phalanx_isa::{Activation, Op, PackFormat, Role, TrapKind};
-use phalanx_kernels::{Input, Output, PackError, PackedFormat, PackedWeights, Rows, Scales, Tile};
+use phalanx_isa::{Activation, Op, PackFormat, Role, TrapKind, Type};
+use phalanx_kernels::{Input, Output, PackError, PackedFormat, PackedWeights, Panels, Rows, Scales, Tile};
 use phalanx_simd::half::{f32_to_bf16, f32_to_f16};
 use phalanx_simd::tier::Tier;
 
@@ -24,7 +24,7 @@ pub struct Place {
 /// Most outputs and inputs, and most numbers, that a row has.
 pub const PLACES: usize = 4;
 /// As [`PLACES`], for numbers.
-pub const NUMBERS: usize = 5;
+pub const NUMBERS: usize = 6;
 
 /// The operands of a native operation, all uniform, in the order of the row: the places of outputs and inputs, the numbers.
 #[derive(Clone, Copy, Debug)]
@@ -91,6 +91,7 @@ pub struct Workspace {
     body: phalanx_kernels::Scratch,
     codes: Vec<i8>,
     floats: [Vec<f32>; 3],
+    halves: Vec<u16>,
     out_floats: Vec<f32>,
     out_ints: Vec<i32>,
     out_codes: Vec<i8>,
@@ -171,14 +172,21 @@ pub(crate) fn nanoseconds(launch: &Launch<'_>) -> u64 {
     (bytes / 16).saturating_add(outputs.saturating_mul(k) / 64)
 }
 
+/// Columns of a panel of `matmul.b`.
+const PANEL: u64 = 64;
+
 /// Rows, stride and width of what a call covers at its place `i`, as the row's footprint says; `n` and `k` are the weights'.
 fn extent(call: &Call, i: usize, n: u64, k: u64) -> (u64, u64, u64) {
     let numbers = call.numbers.map(u64::from);
     if call.op == Op::QuantRows {
-        let [m, k, ldq, ldx, _] = numbers;
+        let [m, k, ldq, ldx, ..] = numbers;
         return [(m, ldq, k), (1, 0, m), (m, ldx, k)][i];
     }
-    let [m, _, nn, ldy, ldx] = numbers;
+    if call.op == Op::MatmulB {
+        let [m, n, k, ldy, ldx, ldb] = numbers;
+        return [(m, ldy, n), (m, ldx, k), (n.div_ceil(PANEL), ldb, PANEL * k)][i];
+    }
+    let [m, _, nn, ldy, ldx, _] = numbers;
     match place(call, i).1 {
         "y" => (m, ldy, nn),
         "x" => (m, ldx, k),
@@ -314,6 +322,7 @@ pub fn run(
 ) -> Result<(), LaneTrap> {
     match call.op {
         Op::QuantRows => quantise(launch, call, body, work, site)?,
+        Op::MatmulB => panels(launch, call, body, work, site)?,
         _ => product(launch, call, body, work, site)?,
     }
     let Some(checker) = launch.check else { return Ok(()) };
@@ -360,6 +369,36 @@ fn quantise(
         tile.row_mut(0).copy_from_slice(&found)
     });
     Ok(())
+}
+
+fn panels(
+    launch: &Launch<'_>,
+    call: &Call,
+    body: Body,
+    work: &mut Workspace,
+    site: Site,
+) -> Result<(), LaneTrap> {
+    let [m, n, ..] = call.numbers;
+    if m == 0 || n == 0 {
+        return Ok(());
+    }
+    let find = |i| Operand::find(launch, site, call, (i, 0, 0));
+    let (y, x, b) = (find(0)?, find(1)?, find(2)?);
+    let Workspace { floats: [xs, bs, _], halves, out_floats, .. } = work;
+    let panels = match b.view.elem() {
+        Type::F16 => b.rows::<u16>(halves).map(Panels::F16),
+        Type::Bf16 => b.rows::<u16>(halves).map(Panels::Bf16),
+        _ => b.rows::<f32>(bs).map(Panels::F32),
+    };
+    let (Some(x), Some(panels)) = (x.rows::<f32>(xs), panels) else { return Ok(()) };
+    let result = y.fill(launch, (site, body), out_floats, |tile| match body {
+        Body::Reference => phalanx_kernels::reference::matmul_panels(panels, x, tile),
+        Body::Tier(tier) => phalanx_kernels::matmul_panels(tier, panels, x, tile),
+    });
+    match result {
+        Some(Err(e)) => Err(site.trap(TrapKind::Shape, e.to_string())),
+        _ => Ok(()),
+    }
 }
 
 fn product(

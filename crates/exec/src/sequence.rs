@@ -361,6 +361,13 @@ impl Sequence {
         Ok(())
     }
 
+    /// Holds a step to so many threads in the next runs; 0: all of them. No bit depends on it.
+    pub fn set_threads(&mut self, step: StepId, threads: usize) {
+        if let Some(s) = self.steps.get_mut(step.0) {
+            s.options.threads = threads;
+        }
+    }
+
     /// Gives a parameter of a step another value for the next runs: a number, a view, packed weights. A declared grid follows.
     /// A parameter that is bound to an intermediate takes only other parts of the same intermediate, because the arena is
     /// planned. On an error nothing has changed.

@@ -653,6 +653,8 @@ LinearQ = 0xf3 => "linear.q",
 MatmulF = 0xf4 => "matmul.f",
 /// As `matmul.f`, with bias[n0 + c] added before `act`; `bias` begins at the matrix's row 0.
 LinearF = 0xf5 => "linear.f",
+/// Product with a matrix in a buffer, which lies in panels of 64 columns: y[r*ldy + c] = chain acc = fma(b[(c / 64)*ldb + 64*i + c % 64], x[r*ldx + i], acc) from +0, i ascending below k, for r < m, c < n. Elements of 16 bits count as the f32 of the same value; a NaN result has the one pattern of f32. The last panel has all 64 columns too.
+MatmulB = 0xf9 => "matmul.b",
 }
 }
 
@@ -2324,10 +2326,41 @@ pub static OPS: &[OpInfo] = &[
         packed: &[PackFormat::F32, PackFormat::F16, PackFormat::Bf16],
         doc: "As `matmul.f`, with bias[n0 + c] added before `act`; `bias` begins at the matrix's row 0.",
     },
+    OpInfo {
+        op: Op::MatmulB,
+        kind: Kind::Native,
+        modes: &[],
+        rules: &[TypeRule { modes: [1, 1, 1], ty: TypeSet(0x700), ty2: TypeSet(0x0) }],
+        typed: true,
+        typed2: false,
+        args: &[
+            Arg { name: "y", role: Role::Out, ty: ArgType::Is(Type::F32) },
+            Arg { name: "x", role: Role::Input, ty: ArgType::Is(Type::F32) },
+            Arg { name: "b", role: Role::Input, ty: ArgType::T },
+            Arg { name: "m", role: Role::Uniform, ty: ArgType::Is(Type::U32) },
+            Arg { name: "n", role: Role::Uniform, ty: ArgType::Is(Type::U32) },
+            Arg { name: "k", role: Role::Uniform, ty: ArgType::Is(Type::U32) },
+            Arg { name: "ldy", role: Role::Uniform, ty: ArgType::Is(Type::U32) },
+            Arg { name: "ldx", role: Role::Uniform, ty: ArgType::Is(Type::U32) },
+            Arg { name: "ldb", role: Role::Uniform, ty: ArgType::Is(Type::U32) },
+        ],
+        effects: &[
+            Effect::Collective,
+            Effect::Barrier,
+            Effect::Native,
+            Effect::Trap(TrapKind::Sync),
+            Effect::Trap(TrapKind::NotUniform),
+            Effect::Trap(TrapKind::Shape),
+            Effect::Trap(TrapKind::OutOfBounds),
+            Effect::Trap(TrapKind::Overlap),
+        ],
+        packed: &[],
+        doc: "Product with a matrix in a buffer, which lies in panels of 64 columns: y[r*ldy + c] = chain acc = fma(b[(c / 64)*ldb + 64*i + c % 64], x[r*ldx + i], acc) from +0, i ascending below k, for r < m, c < n. Elements of 16 bits count as the f32 of the same value; a NaN result has the one pattern of f32. The last panel has all 64 columns too.",
+    },
 ];
 
 /// Revision of the experimental native opcodes; a module that uses them records it.
-pub const NATIVE_REVISION: u16 = 2;
+pub const NATIVE_REVISION: u16 = 3;
 
 /// Limits that the validator enforces.
 pub mod limits {

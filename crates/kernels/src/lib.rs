@@ -15,6 +15,7 @@ mod format;
 mod kernel;
 pub mod limits;
 mod packed;
+mod panels;
 mod plan;
 mod product;
 mod quantise;
@@ -27,6 +28,7 @@ mod vector;
 
 pub use format::PackedFormat;
 pub use packed::{MAX_K, PackError, PackedWeights, Scales, pack_t2};
+pub use panels::{Panels, matmul_panels};
 pub use phalanx_simd::Tier;
 pub use plan::{Part, Plan, Split};
 pub use product::{Activation, Input, Output, ProductError, Scratch, matmul, scratch_bytes};

@@ -1,7 +1,7 @@
 //! The same products in the plainest way, to compare against: one weight at a time, nothing shared with the bodies.
 
-use crate::{Activation, Input, Output, PackedWeights, ProductError};
-use phalanx_simd::half::f16_to_f32;
+use crate::{Activation, Input, Output, PackedWeights, Panels, ProductError, Rows, Tile};
+use phalanx_simd::half::{bf16_to_f32, f16_to_f32};
 use phalanx_simd::math::single::{erf, sigmoid};
 
 /// As [`crate::matmul`].
@@ -43,6 +43,29 @@ pub fn matmul(w: &PackedWeights, first: usize, x: Input<'_>, y: Output<'_>) -> R
                     *out = if v.is_nan() { f32::NAN } else { v };
                 }
             }
+        }
+    }
+    Ok(())
+}
+
+/// As [`crate::matmul_panels`].
+///
+/// # Errors
+/// As [`crate::matmul_panels`].
+pub fn matmul_panels(b: Panels<'_>, x: Rows<'_, f32>, mut y: Tile<'_, f32>) -> Result<(), ProductError> {
+    crate::panels::check(phalanx_simd::Tier::Scalar, &b, &x, &y)?;
+    let at = |i: usize, c: usize| {
+        let (panel, from) = (c / 64, 64 * i + c % 64);
+        match b {
+            Panels::F32(rows) => rows.row(panel)[from],
+            Panels::F16(rows) => f16_to_f32(rows.row(panel)[from]),
+            Panels::Bf16(rows) => bf16_to_f32(rows.row(panel)[from]),
+        }
+    };
+    for r in 0..y.rows() {
+        for (c, out) in y.row_mut(r).iter_mut().enumerate() {
+            let v = x.row(r).iter().enumerate().fold(0f32, |acc, (i, a)| at(i, c).mul_add(*a, acc));
+            *out = if v.is_nan() { f32::NAN } else { v };
         }
     }
     Ok(())

@@ -106,7 +106,7 @@ pub fn quantise(
     }
     let launch = crate::ops::kernel(cpu, "quant_rows")?.launch_declared();
     let launch = launch.arg("x", x).arg("q", q).arg("scale", scale);
-    Ok(launch.arg("k", word("k", k)?).arg("tile_m", ROWS as u32))
+    Ok(launch.arg("rows", word("x", m)?).arg("k", word("k", k)?).arg("tile_m", ROWS as u32))
 }
 
 impl Linear {

@@ -137,6 +137,12 @@ impl Sequence {
         self.inner.rebind(step, name, value.into_arg())
     }
 
+    /// Holds a step to so many threads in the next runs; 0: all of the device's. For a caller that knows how much there is to do:
+    /// the executor sees the sizes of buffers, not how much of them a step uses. No bit depends on it.
+    pub fn set_threads(&mut self, step: StepId, threads: usize) {
+        self.inner.set_threads(step, threads);
+    }
+
     /// The untyped sequence: its arena, its steps and what they depend on.
     pub fn raw(&self) -> &sequence::Sequence {
         &self.inner

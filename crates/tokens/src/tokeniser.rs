@@ -265,6 +265,37 @@ impl Tokeniser {
         self.divided(text, self.control.as_ref())
     }
 
+    /// A text of the user's for a template, with `mark` in every text of a control token, so that
+    /// [`Tokeniser::encode_marked`] takes it for text. Marks that are there already are left out.
+    pub fn marked(&self, text: &str, mark: char) -> String {
+        let text = text.replace(mark, "");
+        let Some(control) = &self.control else { return text };
+        let mut out = String::with_capacity(text.len());
+        let mut at = 0;
+        // One character at a time, because tokens may overlap.
+        while let Some(found) = control.find_at(&text, at) {
+            let first = found.as_str().chars().next().map_or(1, char::len_utf8);
+            out.push_str(&text[at..found.start() + first]);
+            out.push(mark);
+            at = found.start() + first;
+        }
+        out.push_str(&text[at..]);
+        out
+    }
+
+    /// As [`Tokeniser::encode_with_control`], for a template that was filled in with texts from [`Tokeniser::marked`].
+    pub fn encode_marked(&self, text: &str, mark: char) -> Vec<u32> {
+        let mut out = Vec::new();
+        let mut at = 0;
+        for found in self.control.iter().flat_map(|s| s.find_iter(text)) {
+            self.plain(&text[at..found.start()].replace(mark, ""), at == 0, &mut out);
+            out.extend(self.special(found.as_str()));
+            at = found.end();
+        }
+        self.plain(&text[at..].replace(mark, ""), at == 0, &mut out);
+        out
+    }
+
     fn divided(&self, text: &str, specials: Option<&Regex>) -> Vec<u32> {
         let mut out = Vec::new();
         let mut at = 0;

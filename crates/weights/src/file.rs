@@ -26,8 +26,31 @@ impl ModelFile {
     /// The file cannot be mapped or is no GGUF file; all with the file's name.
     pub fn open(path: impl AsRef<Path>) -> Result<ModelFile, WeightsError> {
         let path = path.as_ref();
+        ModelFile::of(path, || Mapped::open(path))
+    }
+
+    /// A file that is in memory already; messages call it `name`.
+    ///
+    /// # Errors
+    /// The bytes are no GGUF file.
+    ///
+    /// ```
+    /// let wrong = phalanx_weights::ModelFile::from_bytes("model.gguf", b"no model");
+    /// assert!(wrong.unwrap_err().to_string().starts_with("model.gguf: "));
+    /// ```
+    pub fn from_bytes(
+        name: &str,
+        bytes: impl AsRef<[u8]> + Send + Sync + 'static,
+    ) -> Result<ModelFile, WeightsError> {
+        ModelFile::of(name.as_ref(), || Ok(Mapped::Memory(Box::new(bytes))))
+    }
+
+    fn of(
+        path: &Path,
+        map: impl FnOnce() -> Result<Mapped, WeightsError>,
+    ) -> Result<ModelFile, WeightsError> {
         let open = || {
-            let map = Mapped::open(path)?;
+            let map = map()?;
             let gguf = Gguf::parse(map.bytes())?;
             let mut file = ModelFile { path: path.into(), map, gguf, scales: Vec::new() };
             file.scales = file.gguf.tensors.iter().map(|t| file.scales_of(t)).collect::<Result<_, _>>()?;
@@ -97,6 +120,14 @@ impl ModelFile {
         };
         Matrix::new(format, n, k, bytes, self.scales[at].as_deref())
             .map_err(|error| WeightsError::Format { name: tensor.name.clone(), error })
+    }
+
+    /// The bytes of a tensor as they lie in the file.
+    ///
+    /// # Errors
+    /// No such tensor.
+    pub fn bytes(&self, name: &str) -> Result<&[u8], WeightsError> {
+        self.named(name).map(|(_, t)| &self.map.bytes()[t.range.clone()])
     }
 
     /// A tensor of any format as f32.

@@ -6,9 +6,17 @@ use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
 
-/// A read-only mapping of a whole file.
-#[derive(Debug)]
-pub(crate) struct Mapped(Mmap);
+/// The bytes of a whole file: mapped read-only, or in memory already.
+pub(crate) enum Mapped {
+    File(Mmap),
+    Memory(Box<dyn AsRef<[u8]> + Send + Sync>),
+}
+
+impl std::fmt::Debug for Mapped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Mapped({} bytes)", self.bytes().len())
+    }
+}
 
 impl Mapped {
     /// Maps a file. Whoever shortens the file while it is mapped ends this process: the operating system offers no defence, and
@@ -24,25 +32,30 @@ impl Mapped {
         // here writes the file. Another process that changes it changes bytes that every reader checks before use or takes as
         // plain numbers.
         let map = unsafe { MmapOptions::new().map(&file) }.map_err(WeightsError::io("map it into memory"))?;
-        Ok(Mapped(map))
+        Ok(Mapped::File(map))
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
-        &self.0
+        match self {
+            Mapped::File(map) => map,
+            Mapped::Memory(bytes) => (**bytes).as_ref(),
+        }
     }
 
     /// Brings pages of a range in at once, which is cheaper than one fault after another. Only a matter of speed.
     pub(crate) fn populate(&self, range: Range<usize>) {
+        let Mapped::File(map) = self else { return };
         #[cfg(target_os = "linux")]
-        let _ = self.0.advise_range(Advice::PopulateRead, range.start, range.len());
+        let _ = map.advise_range(Advice::PopulateRead, range.start, range.len());
         #[cfg(not(target_os = "linux"))]
-        let _ = self.0.advise_range(Advice::WillNeed, range.start, range.len());
+        let _ = map.advise_range(Advice::WillNeed, range.start, range.len());
     }
 
     /// Gives the pages that lie fully in a range back to the system; they are read again where they are used again. Only a matter
     /// of memory.
     pub(crate) fn release(&self, range: Range<usize>) {
         const PAGE: usize = 4096;
+        let Mapped::File(map) = self else { return };
         let (start, end) = (range.start.next_multiple_of(PAGE), range.end / PAGE * PAGE);
         if start >= end {
             return;
@@ -50,7 +63,6 @@ impl Mapped {
         // SAFETY: the mapping is of a file and never written through, so a dropped page is read again from the file with the same
         // content; slices into it stay valid.
         #[cfg(unix)]
-        let _ =
-            unsafe { self.0.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, start, end - start) };
+        let _ = unsafe { map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, start, end - start) };
     }
 }

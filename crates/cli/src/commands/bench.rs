@@ -9,6 +9,7 @@ mod assemble;
 mod cases;
 mod launch;
 mod matmul;
+mod model;
 mod native;
 mod oclgrind;
 mod programs;
@@ -46,6 +47,9 @@ pub struct Args {
     /// Which products
     #[command(flatten)]
     products: matmul::Options,
+    /// Which model
+    #[command(flatten)]
+    model: model::ModelOptions,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -60,6 +64,8 @@ enum Name {
     Sanitize,
     /// Matrix products: beside the machine's limits, or a rival
     Matmul,
+    /// A model: prompts, decoding, loading, memory
+    Model,
 }
 
 /// One measured case.
@@ -137,7 +143,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if !matches!(args.name, Name::Matmul) {
         args.products.refuse()?;
     }
-    if !matches!(args.name, Name::Matmul | Name::Sanitize) {
+    if !matches!(args.name, Name::Model) {
+        args.model.refuse()?;
+    }
+    if !matches!(args.name, Name::Matmul | Name::Sanitize | Name::Model) {
         args.against.rival(|_| false)?;
     }
     let console = Console::new(args.json);
@@ -155,6 +164,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         Name::Programs => programs::run(&args.device, &mut table)?,
         Name::Sanitize => sanitize::run(&args.device, &args.against, &mut table)?,
         Name::Matmul => matmul::run(&args.device, &args.products, &args.against, &mut table)?,
+        Name::Model => model::run(&args.device, &cpu, &args.model, &args.against, &mut table)?,
     }
     anyhow::ensure!(table.wrong == 0, "{} cases with answers that differ", table.wrong);
     Ok(())

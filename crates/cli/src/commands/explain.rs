@@ -1,6 +1,6 @@
 //! `explain`: the machine as detected, and what was chosen for a program.
 
-use crate::console::{Console, count};
+use crate::console::{Console, count, grouped};
 use crate::device::Device;
 use crate::machine::{Machine, fma_rate, read_bandwidth};
 use crate::source::{Content, Source};
@@ -12,8 +12,9 @@ use phalanx::isa::{
 use phalanx::kernels::{Plan, Split, limits};
 use phalanx::verify::{AccessPattern, KernelAnalysis, ObjectUse, Scope, collective, writes};
 use phalanx::{Cpu, Kernel, Program};
+use phalanx_engine::{Graph, ModelFile, Options, ParallelConfig};
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Show the machine as detected and, for a program, what was chosen: how it is
@@ -21,7 +22,7 @@ use std::time::Duration;
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example:\n  phalanx explain softmax.phx")]
 pub struct Args {
-    /// Program text or binary module
+    /// Program text, binary module, or a model file (MODEL.gguf)
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
     /// Show too how products with weights of this format and shape are divided
@@ -43,6 +44,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let console = Console::new(args.json);
     let cpu = args.device.open()?;
     // What is wrong with the file should not wait for the measurement.
+    if let Some(path) = args.file.as_ref().filter(|p| p.extension().is_some_and(|e| e == "gguf")) {
+        return model(args, &cpu, path, console);
+    }
     let program = match &args.file {
         None => None,
         Some(path) => {
@@ -58,6 +62,29 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let Some((source, program)) = program else { return Ok(()) };
     let text = Text::of(&source, &program)?;
     program.kernels().iter().try_for_each(|k| explain(k, &cpu, &text, console))
+}
+
+/// The graph of a model, and how it would run here.
+fn model(args: &Args, cpu: &Cpu, path: &Path, console: Console) -> anyhow::Result<()> {
+    let file = ModelFile::open(path)?;
+    let graph = Graph::of(&file, &Options::default())?;
+    machine(args, cpu, console)?;
+    console.line("")?;
+    console.line(graph.text().trim_end())?;
+    let weights = graph.block_weights();
+    let worth = ParallelConfig::detect().for_work(weights).threads;
+    console.line(format!(
+        "work           {} products a token: worth {}",
+        grouped(weights),
+        count(worth as u64, "thread")
+    ))?;
+    let s = &graph.shape;
+    Ok(console.row(&json!({
+        "model": path.display().to_string(), "architecture": s.architecture, "layers": s.layers, "width": s.width,
+        "feed_forward": s.ffn, "heads": s.heads, "kv_heads": s.kv_heads, "vocabulary": s.vocab, "context": s.context,
+        "activation": s.activation.name(), "tied": s.tied, "head": graph.head.format.name(),
+        "block_weights": weights, "threads_worth": worth,
+    }))?)
 }
 
 fn product(text: &str) -> Result<(PackFormat, usize, usize), String> {

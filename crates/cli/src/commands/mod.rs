@@ -8,8 +8,11 @@ pub mod convert;
 pub mod demo;
 pub mod dis;
 pub mod explain;
+pub mod generate;
 pub mod info;
 pub mod replay;
+pub mod model;
+pub mod perplexity;
 pub mod run;
 pub mod test;
 
@@ -30,6 +33,8 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Demo(args) => demo::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Generate(args) => generate::run(&args),
+        Command::Perplexity(args) => perplexity::run(&args),
         Command::Info(args) => info::run(&args),
         Command::Convert(args) => convert::run(&args),
         Command::Completions(args) => completions::run(&args),

@@ -70,9 +70,12 @@ fn folder(change: impl FnOnce(&mut Value, &mut Vec<(String, &str, Vec<usize>, Ve
         all.push((format!("model.layers.0.{name}.weight"), "F32", vec![size], f32s(size, 1.0)));
     }
     change(&mut config, &mut all);
-    // The letters of a byte-level vocabulary only need to be 256 different ones here.
+    // The letters of a byte-level vocabulary: bytes that show as themselves, then others in their order.
+    let shows = |b: &u32| matches!(b, 33..=126 | 161..=172 | 174..=255);
+    let hidden = (0..256u32).filter(|b| !shows(b)).zip(256..);
+    let letters = (0..256u32).filter(shows).map(|b| (b, b)).chain(hidden);
     let vocab: serde_json::Map<String, Value> =
-        (0..256u32).map(|i| (char::from_u32(0x4e00 + i).unwrap().to_string(), json!(i))).collect();
+        letters.map(|(byte, letter)| (char::from_u32(letter).unwrap().to_string(), json!(byte))).collect();
     let tokeniser = json!({
         "added_tokens": [{"id": 257, "content": "<s>", "special": true}, {"id": 256, "content": "<x>", "special": false}],
         "pre_tokenizer": {"type": "ByteLevel", "use_regex": true},
@@ -149,4 +152,68 @@ fn what_is_not_converted_is_refused_with_the_reason() {
     assert_eq!(info.status, Some(1));
     assert!(info.stderr.contains("no.gguf") && info.stderr.contains("the version takes 4 bytes"), "{info:?}");
     assert_eq!(broken.run("convert . -o x.gguf --layout vax").status, Some(2));
+}
+
+#[test]
+fn a_model_writes_text() {
+    let folder = folder(|_, _| ());
+    folder.run("convert . -o m.gguf").expect(0);
+    let row = |args: &str| {
+        let ended = folder.run(&format!("generate m.gguf --prompt ab --json {args}")).expect(0);
+        let rows = ended.rows();
+        assert_eq!(rows.len(), 1, "{ended:?}");
+        rows[0].clone()
+    };
+    let first = row("--tokens 5");
+    assert_eq!(first["tokens"], 5);
+    assert!(
+        first["prompt_tokens"].as_u64().unwrap() >= 2 && first["tokens_per_second"].as_f64().unwrap() > 0.0
+    );
+    assert_eq!(row("--tokens 5 --threads 1 --head f32")["text"], first["text"]);
+    let random =
+        |seed: u32| row(&format!("--tokens 20 --temperature 1 --top-p 0.9 --seed {seed}"))["text"].clone();
+    assert_eq!(random(1), random(1));
+    assert_ne!(random(1), random(2));
+    let text = folder.run("generate m.gguf --prompt ab --tokens 3").expect(0).says(&["3 generated"]);
+    assert!(text.stdout.starts_with("ab") && text.stdout.ends_with('\n'), "{text:?}");
+
+    folder.run("generate m.gguf --prompt ab --tokens 100").expect(1).says(&["but the context holds 64"]);
+    assert_eq!(row("--tokens 100 --slide")["tokens"], 100);
+    folder.run("generate m.gguf --prompt ab --context 65").expect(2).says(&["trained for 64"]);
+    folder.run("generate m.gguf --top-p 2").expect(2);
+    folder.run("generate m.gguf --system x").expect(2);
+    folder.run("generate no.gguf").expect(1).says(&["no.gguf"]);
+}
+
+#[test]
+fn a_model_is_scored_and_explained() {
+    let folder = folder(|_, _| ());
+    folder.run("convert . -o m.gguf").expect(0);
+    folder.write("text.txt", "to be or not to be, ".repeat(8));
+    // All rows of its embedding are the same, so every token is as likely as any other.
+    let row = folder.run("perplexity m.gguf text.txt --json").expect(0).rows().remove(0);
+    assert_eq!(row["bytes"], 160);
+    assert!((row["perplexity"].as_f64().unwrap() - VOCAB as f64).abs() < 0.01, "{row}");
+    folder.write("empty.txt", "");
+    folder.run("perplexity m.gguf empty.txt").expect(2);
+    let explained = folder.run("explain m.gguf").expect(0).stdout;
+    for part in ["relu2_rms", "t2 128 x int8 128", "tied to the embedding", "1 alike"] {
+        assert!(explained.contains(part), "{part}: {explained}");
+    }
+    assert_eq!(folder.run("explain m.gguf --json").expect(0).rows().last().unwrap()["kv_heads"], 1);
+}
+
+#[test]
+fn a_model_is_measured() {
+    let folder = Folder::new();
+    let rows = folder
+        .run("bench model --random tiny --prompt 8 --tokens 2 --depth 4 --threads 1 --json")
+        .expect(0)
+        .rows();
+    let cases: Vec<&str> = rows.iter().map(|r| r["case"].as_str().unwrap()).collect();
+    for part in ["tiny load", "tiny prompt 8", "tiny decode 2 @4", "tiny outside kernels"] {
+        assert!(cases.iter().any(|c| c.starts_with(part)), "{part}: {cases:?}");
+    }
+    folder.run("bench model --random huge").expect(2).says(&["shapes are"]);
+    folder.run("bench launch --random tiny").expect(2).says(&["for `bench model`"]);
 }

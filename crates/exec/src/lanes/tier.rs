@@ -527,9 +527,13 @@ fn select<L: Level, N: Level>(inst: &Inst) -> Handler {
         Op::ResTestF64 => resonance::test_float,
         Op::ResTestI64 => resonance::test_ratio,
         // Runs once for the block: see mod.rs.
-        Op::MatmulT2 | Op::QuantRows | Op::MatmulQ | Op::LinearQ | Op::MatmulF | Op::LinearF => {
-            Baseline::nop()
-        }
+        Op::MatmulT2
+        | Op::QuantRows
+        | Op::MatmulQ
+        | Op::LinearQ
+        | Op::MatmulF
+        | Op::LinearF
+        | Op::MatmulB => Baseline::nop(),
     }
 }
 

@@ -568,7 +568,8 @@ impl Lane {
             | Op::MatmulQ
             | Op::LinearQ
             | Op::MatmulF
-            | Op::LinearF => {
+            | Op::LinearF
+            | Op::MatmulB => {
                 self.state = State::Waiting { member: active };
                 return Ok(());
             }

@@ -134,6 +134,8 @@ fn native(mut w: Writer<'_>, m: &Mnemonic) -> Case {
     let width = w.rng.below(n - first + 1);
     let out_width = if m.op == Op::QuantRows { k } else { width };
     let (ldy, ldx) = (out_width + w.rng.below(3), k + w.rng.below(3));
+    // Panels of 64 columns.
+    let ldb = 64 * k + w.rng.below(3);
     let wrong = if w.legal { 0 } else { w.rng.below(5) };
     // Each block's rows follow those of the one before it.
     let step = |w: &mut Writer<'_>, n: usize| {
@@ -162,6 +164,7 @@ fn native(mut w: Writer<'_>, m: &Mnemonic) -> Case {
                 let n = match name {
                     "scale" => rows + 1,
                     "bias" => n + 1,
+                    "b" => width.div_ceil(64) * ldb + 1,
                     _ => rows * ldx + 2,
                 };
                 let data = values(&mut w, n);
@@ -184,7 +187,8 @@ fn native(mut w: Writer<'_>, m: &Mnemonic) -> Case {
             }
             (_, "m") => rows + 7 * usize::from(wrong == 1),
             (_, "n0") => first + 7 * usize::from(wrong == 2),
-            (_, "nn") => width + 7 * usize::from(wrong == 3),
+            (_, "nn" | "n") => width + 7 * usize::from(wrong == 3),
+            (_, "ldb") => ldb,
             (_, "k") => k + 7 * usize::from(wrong == 3),
             (_, "ldx") => ldx,
             _ => ldy,

@@ -374,7 +374,7 @@ pub fn run(device: &Device, options: &Options, against: &Against, table: &mut Ta
         None => vec![1],
     };
     // Most rivals fix their number of threads when they start.
-    let rival = against.rival(|r| r != Rival::Oclgrind)?;
+    let rival = against.rival(|r| !matches!(r, Rival::Oclgrind | Rival::Llama))?;
     let start = |t: &usize| Ok((*t, rival.map(|r| Process::start(r, &against.folder, *t)).transpose()?));
     let mut rivals = threads.iter().map(start).collect::<anyhow::Result<Vec<_>>>()?;
     let dir = std::env::temp_dir().join(format!("phalanx-matmul-{}", std::process::id()));

@@ -15,6 +15,8 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 pub enum Rival {
     /// ggml, from PyPI's llama-cpp-python
     Ggml,
+    /// llama.cpp with whole models, from PyPI's llama-cpp-python
+    Llama,
     /// ONNX Runtime, from PyPI
     Onnxruntime,
     /// OpenVINO, from PyPI
@@ -32,7 +34,7 @@ pub enum Rival {
 /// With whom to compare.
 #[derive(clap::Args, Debug)]
 pub struct Against {
-    /// matmul, sanitize: compare with this rival
+    /// matmul, sanitize, model: compare with this rival
     #[arg(long, value_name = "RIVAL")]
     against: Option<Rival>,
     /// The folder of the rivals' programs
@@ -63,7 +65,7 @@ impl Rival {
 
     fn command(self, folder: &Path) -> Command {
         match self {
-            Rival::Ggml | Rival::Onnxruntime | Rival::Openvino => {
+            Rival::Ggml | Rival::Llama | Rival::Onnxruntime | Rival::Openvino => {
                 let own = folder.join(".venv/bin/python");
                 let python = std::env::var_os("PHALANX_PYTHON").map(PathBuf::from);
                 let mut c = Command::new(python.unwrap_or(if own.exists() { own } else { "python3".into() }));

@@ -1,0 +1,225 @@
+//! A model's weights on a device.
+
+use crate::error::{EngineError, refused};
+use crate::graph::{Block, EMBEDDING, Graph, Matrix, Options, Table};
+use phalanx::kernels::{PackedFormat, PackedWeights};
+use phalanx::{Buffer, Cpu, Element, F16};
+use phalanx_formats::{Format, quantise};
+use phalanx_weights::{Evidence, Layout, ModelFile};
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+/// A matrix and what is added to its products.
+#[derive(Clone, Debug)]
+pub(crate) struct Linear {
+    pub(crate) weights: Arc<PackedWeights>,
+    pub(crate) bias: Option<Buffer<f32>>,
+}
+
+/// The weights of a block.
+#[derive(Clone, Debug)]
+pub(crate) struct Layer {
+    pub(crate) attn_norm: Buffer<f32>,
+    pub(crate) qkv: [Linear; 3],
+    pub(crate) attn_sub_norm: Option<Buffer<f32>>,
+    pub(crate) o: Linear,
+    pub(crate) ffn_norm: Buffer<f32>,
+    pub(crate) gate_up: [Linear; 2],
+    pub(crate) ffn_sub_norm: Option<Buffer<f32>>,
+    pub(crate) down: Linear,
+}
+
+/// The rows of the embedding, where they lie.
+#[derive(Clone, Debug)]
+pub(crate) enum Rows {
+    F32(Buffer<f32>),
+    F16(Buffer<F16>),
+    /// The same bytes twice: as scales and as codes.
+    Q8_0(Buffer<F16>, Buffer<i8>),
+}
+
+/// A graph with its weights, packed for the products, on a device. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Model(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    cpu: Cpu,
+    graph: Graph,
+    layout: (Layout, Evidence),
+    rows: Rows,
+    layers: Vec<Layer>,
+    output_norm: Buffer<f32>,
+    head: Linear,
+}
+
+/// What a [`Model`] is made from.
+pub(crate) struct Parts {
+    pub(crate) rows: Rows,
+    pub(crate) layers: Vec<Layer>,
+    pub(crate) output_norm: Buffer<f32>,
+    pub(crate) head: Linear,
+}
+
+/// A tensor of a mapped file as elements, without a copy.
+struct Lying<T> {
+    file: Arc<ModelFile>,
+    name: &'static str,
+    element: PhantomData<fn() -> T>,
+}
+
+impl<T: Element> AsRef<[T]> for Lying<T> {
+    fn as_ref(&self) -> &[T] {
+        // Both were looked at before this was made (`lying`).
+        self.file.bytes(self.name).ok().and_then(|b| bytemuck::try_cast_slice(b).ok()).unwrap_or_default()
+    }
+}
+
+/// A view as elements of its type.
+fn typed<T: Element>(view: phalanx::RawView) -> Result<Buffer<T>, EngineError> {
+    Buffer::from_raw(view).ok_or_else(|| refused("a view of another type"))
+}
+
+/// A tensor's elements where they lie; a copy where that is not aligned.
+fn lying<T: Element>(cpu: &Cpu, file: &Arc<ModelFile>, name: &'static str) -> Result<Buffer<T>, EngineError> {
+    let bytes = file.bytes(name)?;
+    if bytemuck::try_cast_slice::<u8, T>(bytes).is_ok() {
+        return Ok(cpu.external(Arc::new(Lying::<T> { file: Arc::clone(file), name, element: PhantomData })));
+    }
+    typed(cpu.raw_buffer(T::TYPE, bytes)?)
+}
+
+impl Model {
+    /// Loads a file's weights onto a device: matrices are packed on the device's number of threads, the rows of the embedding
+    /// stay in the file where a program can read them there.
+    ///
+    /// # Errors
+    /// A model that is not run, tensors that cannot be packed, no memory.
+    pub fn load(cpu: &Cpu, file: &Arc<ModelFile>, options: &Options) -> Result<Model, EngineError> {
+        let layout = match options.layout {
+            Some(layout) => (layout, Evidence::Named),
+            None => file.i2s_layout()?,
+        };
+        let graph = Graph::of(file, &Options { layout: Some(layout.0), ..*options })?;
+        let wanted: Vec<(&str, PackedFormat)> =
+            graph.matrices().map(|m| (m.name.as_str(), m.format)).collect();
+        let mut packed = file.pack_all(&wanted, layout.0, cpu.threads())?.into_iter();
+        let vector = |name: &str, len: usize| -> Result<Buffer<f32>, EngineError> {
+            let values = file.values(name)?;
+            if values.len() != len {
+                return Err(refused(format!("tensor `{name}` has {} values, not {len}", values.len())));
+            }
+            Ok(cpu.buffer(&values)?)
+        };
+        let mut linear = |m: &Matrix| -> Result<Linear, EngineError> {
+            let bias = m.bias.as_ref().map(|name| vector(name, m.n)).transpose()?;
+            // As many as were asked for, in the graph's order.
+            let weights = packed.next().ok_or_else(|| refused("a matrix was not packed"))?;
+            Ok(Linear { weights: Arc::new(weights), bias })
+        };
+        let (d, ffn) = (graph.shape.width, graph.shape.ffn);
+        let mut layer = |b: &Block| -> Result<Layer, EngineError> {
+            Ok(Layer {
+                attn_norm: vector(&b.attn_norm, d)?,
+                qkv: [linear(&b.q)?, linear(&b.k)?, linear(&b.v)?],
+                attn_sub_norm: b.attn_sub_norm.as_ref().map(|n| vector(n, d)).transpose()?,
+                o: linear(&b.o)?,
+                ffn_norm: vector(&b.ffn_norm, d)?,
+                gate_up: [linear(&b.gate)?, linear(&b.up)?],
+                ffn_sub_norm: b.ffn_sub_norm.as_ref().map(|n| vector(n, ffn)).transpose()?,
+                down: linear(&b.down)?,
+            })
+        };
+        let layers = graph.blocks.iter().map(&mut layer).collect::<Result<_, _>>()?;
+        let head = linear(&graph.head)?;
+        let rows = table(cpu, file, &graph)?;
+        let output_norm = vector(&graph.output_norm, d)?;
+        Ok(Model::of(cpu, graph, layout, Parts { rows, layers, output_norm, head }))
+    }
+
+    pub(crate) fn of(cpu: &Cpu, graph: Graph, layout: (Layout, Evidence), parts: Parts) -> Model {
+        let Parts { rows, layers, output_norm, head } = parts;
+        Model(Arc::new(Inner { cpu: cpu.clone(), graph, layout, rows, layers, output_norm, head }))
+    }
+
+    /// The device.
+    pub fn cpu(&self) -> &Cpu {
+        &self.0.cpu
+    }
+    /// The graph.
+    pub fn graph(&self) -> &Graph {
+        &self.0.graph
+    }
+    /// The layout in which I2_S was read, and why.
+    pub fn layout(&self) -> (Layout, Evidence) {
+        self.0.layout
+    }
+    /// Bytes of the packed matrices in the blocks.
+    pub fn block_bytes(&self) -> u64 {
+        self.block_matrices().map(|w| w.bytes().len() as u64).sum()
+    }
+    /// Bytes of the packed head.
+    pub fn head_bytes(&self) -> u64 {
+        self.0.head.weights.bytes().len() as u64
+    }
+    /// The packed matrices, in the order of the graph, the head last: what a token reads.
+    pub fn packed(&self) -> impl Iterator<Item = &PackedWeights> {
+        self.block_matrices().chain([&*self.0.head.weights])
+    }
+
+    fn block_matrices(&self) -> impl Iterator<Item = &PackedWeights> {
+        self.0
+            .layers
+            .iter()
+            .flat_map(|l| l.qkv.iter().chain([&l.o]).chain(&l.gate_up).chain([&l.down]).map(|m| &*m.weights))
+    }
+    pub(crate) fn rows(&self) -> &Rows {
+        &self.0.rows
+    }
+    pub(crate) fn layers(&self) -> &[Layer] {
+        &self.0.layers
+    }
+    pub(crate) fn output_norm(&self) -> &Buffer<f32> {
+        &self.0.output_norm
+    }
+    pub(crate) fn head(&self) -> &Linear {
+        &self.0.head
+    }
+}
+
+/// The rows of the embedding.
+fn table(cpu: &Cpu, file: &Arc<ModelFile>, graph: &Graph) -> Result<Rows, EngineError> {
+    let (n, k) = (graph.shape.vocab, graph.shape.width);
+    let matrix = file.matrix(EMBEDDING, Layout::default())?;
+    let values = |to: &mut dyn FnMut(&[f32]) -> Result<(), EngineError>| {
+        let mut row = vec![0.0; k];
+        (0..n).try_for_each(|r| {
+            matrix.values(r, &mut row);
+            to(&row)
+        })
+    };
+    Ok(match (graph.table, matrix.format()) {
+        (Table::F32, Format::F32) => Rows::F32(lying(cpu, file, EMBEDDING)?),
+        (Table::F16, _) => Rows::F16(lying(cpu, file, EMBEDDING)?),
+        (Table::Q8_0, Format::Q8_0) => Rows::Q8_0(lying(cpu, file, EMBEDDING)?, lying(cpu, file, EMBEDDING)?),
+        (Table::F32, _) => {
+            let mut all = Vec::with_capacity(n * k);
+            values(&mut |row| {
+                all.extend_from_slice(row);
+                Ok(())
+            })?;
+            Rows::F32(cpu.buffer(&all)?)
+        }
+        (Table::Q8_0, _) => {
+            let mut all: Vec<u8> = Vec::with_capacity(n * k / 32 * 34);
+            values(&mut |row| {
+                let bytes = quantise(Format::Q8_0, 1, k, row).map_err(|e| refused(e.to_string()))?;
+                all.extend(bytes);
+                Ok(())
+            })?;
+            let scales = cpu.raw_buffer(phalanx::Type::F16, &all)?;
+            let codes = scales.buffer.view(phalanx::Type::I8);
+            Rows::Q8_0(typed(scales)?, typed(codes)?)
+        }
+    })
+}
