@@ -10,9 +10,9 @@ pub mod dis;
 pub mod explain;
 pub mod generate;
 pub mod info;
-pub mod replay;
 pub mod model;
 pub mod perplexity;
+pub mod replay;
 pub mod run;
 pub mod test;
 
