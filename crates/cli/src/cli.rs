@@ -41,7 +41,7 @@ pub enum Command {
     /// Run an embedded example
     Demo(commands::demo::Args),
     /// Measure, a row per case
-    Bench(commands::bench::Args),
+    Bench(Box<commands::bench::Args>),
     /// Write text with a BitNet model
     Generate(Box<commands::generate::Args>),
     /// Loss and perplexity of a BitNet model over a text

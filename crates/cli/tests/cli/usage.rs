@@ -74,9 +74,7 @@ fn what_is_not_built_is_refused_and_not_in_the_help() {
     }
     let help: String =
         ["", "run", "demo", "bench"].map(|c| folder.run(&format!("{c} --help")).expect(0).stdout).concat();
-    for word in ["compiled"] {
-        assert!(!help.contains(word), "`{word}` is in the help");
-    }
+    assert!(!help.contains("compiled"), "it is in the help");
 }
 
 #[test]
