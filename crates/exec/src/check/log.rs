@@ -6,7 +6,7 @@
 //! interval, element and lanes that did.
 
 use super::{Class, RaceKind, Site};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// One access by one lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -103,7 +103,7 @@ impl Visits {
 }
 
 /// What tells findings apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Key {
     pub(crate) object: u32,
     pub(crate) kind: RaceKind,
@@ -164,6 +164,8 @@ pub(crate) struct Log {
     pub(crate) found: BTreeMap<Key, Found>,
     /// Racy elements: object, index, interval of a block (`None`: across blocks).
     pub(crate) racy: BTreeSet<(u32, u64, Option<u32>)>,
+    /// What [`Log::pair_raced`] has counted: finding, index, block and interval (`None`: across blocks).
+    counted: HashSet<(Key, u64, Option<(u64, u32)>)>,
     /// Entries had to be dropped.
     pub(crate) cut: bool,
 }
@@ -256,17 +258,41 @@ impl Log {
         y: (Site, Class, At),
         equal: bool,
     ) {
-        let interval = (x.2.block == y.2.block).then_some(x.2.interval);
-        self.racy.insert((object, index, interval));
-        self.note(object, index, x, y, equal);
+        self.note(object, index, x, y, equal, |_| true);
     }
 
-    fn note(&mut self, object: u32, index: u64, x: (Site, Class, At), y: (Site, Class, At), equal: bool) {
+    /// The same where accesses are compared one by one: it may be the same element, sites and interval as before.
+    pub(crate) fn pair_raced(
+        &mut self,
+        (object, index): (u32, u64),
+        x: (Site, Class, At),
+        y: (Site, Class, At),
+        equal: bool,
+    ) {
+        let place = (x.2.block == y.2.block).then_some((x.2.block, x.2.interval));
+        let mut counted = std::mem::take(&mut self.counted);
+        self.note(object, index, x, y, equal, |key| counted.insert((key, index, place)));
+        self.counted = counted;
+    }
+
+    /// `counts`: whether the finding has not been counted here yet.
+    fn note(
+        &mut self,
+        object: u32,
+        index: u64,
+        x: (Site, Class, At),
+        y: (Site, Class, At),
+        equal: bool,
+        counts: impl FnOnce(Key) -> bool,
+    ) {
+        let interval = (x.2.block == y.2.block).then_some(x.2.interval);
+        self.racy.insert((object, index, interval));
         let kind = kind_of(x.1, y.1, equal);
         // Sites in the order of the text; of one site, the lower lane first.
         let (x, y) = if (x.0, x.2) <= (y.0, y.2) { (x, y) } else { (y, x) };
         let example = Example { a: x.2, index, b: y.2, classes: (x.1, y.1) };
-        let found = self.found.entry(Key { object, kind, a: x.0, b: y.0 }).or_insert_with(|| Found {
+        let key = Key { object, kind, a: x.0, b: y.0 };
+        let found = self.found.entry(key).or_insert_with(|| Found {
             example,
             indices: BTreeSet::new(),
             in_blocks: 0,
@@ -274,9 +300,10 @@ impl Log {
         });
         found.example = found.example.min(example);
         found.indices.insert(index);
-        match x.2.block == y.2.block {
-            true => found.in_blocks += 1,
-            false => found.across += 1,
+        match (counts(key), x.2.block == y.2.block) {
+            (false, _) => {}
+            (true, true) => found.in_blocks += 1,
+            (true, false) => found.across += 1,
         }
     }
 
