@@ -157,6 +157,9 @@ impl Interval {
     }
 }
 
+/// Finding, index, block and interval (`None`: across blocks).
+type Counted = (Key, u64, Option<(u64, u32)>);
+
 /// What the launch's blocks did, and what of it raced.
 #[derive(Default)]
 pub(crate) struct Log {
@@ -164,8 +167,8 @@ pub(crate) struct Log {
     pub(crate) found: BTreeMap<Key, Found>,
     /// Racy elements: object, index, interval of a block (`None`: across blocks).
     pub(crate) racy: BTreeSet<(u32, u64, Option<u32>)>,
-    /// What [`Log::pair_raced`] has counted: finding, index, block and interval (`None`: across blocks).
-    counted: HashSet<(Key, u64, Option<(u64, u32)>)>,
+    /// What [`Log::pair_raced`] has counted.
+    counted: HashSet<Counted>,
     /// Entries had to be dropped.
     pub(crate) cut: bool,
 }
