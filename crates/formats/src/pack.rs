@@ -30,6 +30,18 @@ impl Matrix<'_> {
     /// A layout that does not hold such a matrix, a code that the layout does not hold (its place is named: bits that the file's
     /// format does not use), or no memory.
     pub fn pack(&self, to: PackedFormat) -> Result<PackedWeights, PackError> {
+        self.pack_watched(to, &mut |_| ())
+    }
+
+    /// As [`Matrix::pack`]; `watch` is told each row before it is read, ascending.
+    ///
+    /// # Errors
+    /// As [`Matrix::pack`].
+    pub fn pack_watched(
+        &self,
+        to: PackedFormat,
+        watch: &mut dyn FnMut(usize),
+    ) -> Result<PackedWeights, PackError> {
         let (n, k) = (self.n(), self.k());
         let same = self.format().packed() == to && self.format() != Format::Q6K;
         let refuse = |what| Err(PackError::Kind { format: to, what });
@@ -39,24 +51,31 @@ impl Matrix<'_> {
                     return refuse("anything but ternary weights with one scale for the matrix");
                 }
                 let scale = if n * k == 0 { 1.0 } else { self.scale(0, 0) };
-                PackedWeights::pack(to, n, k, Scales::Tensor(scale), |row, out| self.codes(row, out))
+                PackedWeights::pack(to, n, k, Scales::Tensor(scale), |row, out| {
+                    watch(row);
+                    self.codes(row, out);
+                })
             }
             PackedFormat::I8 => {
                 if self.format() != Format::I8 {
                     return refuse("anything but 8-bit integers with a scale for each row");
                 }
                 let scales = (0..n).map(|row| if k == 0 { 1.0 } else { self.scale(row, 0) }).collect();
-                PackedWeights::pack(to, n, k, Scales::Rows(scales), |row, out| self.codes(row, out))
+                PackedWeights::pack(to, n, k, Scales::Rows(scales), |row, out| {
+                    watch(row);
+                    self.codes(row, out);
+                })
             }
             PackedFormat::T2Blocks if !same => {
                 refuse("anything but ternary weights with a scale for each 256 columns")
             }
-            PackedFormat::T2Blocks => self.blocks(to),
-            PackedFormat::Q8_0 | PackedFormat::Q4_0 if same => self.blocks(to),
+            PackedFormat::T2Blocks => self.blocks(to, watch),
+            PackedFormat::Q8_0 | PackedFormat::Q4_0 if same => self.blocks(to, watch),
             PackedFormat::Q8_0 | PackedFormat::Q4_0 => {
                 let cols = 32;
                 let mut values = vec![0f32; k];
                 PackedWeights::pack_blocks(to, n, k, |row, codes, scales| {
+                    watch(row);
                     self.values(row, &mut values);
                     let blocks = values.chunks(cols).zip(codes.chunks_mut(cols));
                     for ((x, q), scale) in blocks.zip(scales) {
@@ -68,23 +87,31 @@ impl Matrix<'_> {
                 })
             }
             PackedFormat::F16 | PackedFormat::Bf16 if same => {
-                PackedWeights::pack_half(to, n, k, |row, out| self.halves(row, out))
+                PackedWeights::pack_half(to, n, k, |row, out| {
+                    watch(row);
+                    self.halves(row, out);
+                })
             }
             PackedFormat::F16 | PackedFormat::Bf16 => {
                 let round = if to == PackedFormat::F16 { f32_to_f16 } else { f32_to_bf16 };
                 let mut values = vec![0f32; k];
                 PackedWeights::pack_half(to, n, k, |row, out| {
+                    watch(row);
                     self.values(row, &mut values);
                     out.iter_mut().zip(&values).for_each(|(out, v)| *out = round(*v));
                 })
             }
-            PackedFormat::F32 => PackedWeights::pack_f32(n, k, |row, out| self.values(row, out)),
+            PackedFormat::F32 => PackedWeights::pack_f32(n, k, |row, out| {
+                watch(row);
+                self.values(row, out);
+            }),
         }
     }
 
     /// Codes and block scales as they are.
-    fn blocks(&self, to: PackedFormat) -> Result<PackedWeights, PackError> {
+    fn blocks(&self, to: PackedFormat, watch: &mut dyn FnMut(usize)) -> Result<PackedWeights, PackError> {
         PackedWeights::pack_blocks(to, self.n(), self.k(), |row, codes, scales| {
+            watch(row);
             self.codes(row, codes);
             self.block_scales(row, scales);
         })

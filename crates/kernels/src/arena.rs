@@ -39,11 +39,16 @@ impl Arena {
         } else {
             // One page more, so that a huge page can begin within the first.
             let map = MmapMut::map_anon(len.checked_add(HUGE)?).ok()?;
-            #[cfg(target_os = "linux")]
-            // A kernel without huge pages gives ordinary ones: only slower.
-            let _ = map.advise(memmap2::Advice::HugePage);
             let skip = map.as_ptr().align_offset(HUGE);
-            Memory::Map(map, if skip < HUGE { skip } else { 0 })
+            let skip = if skip < HUGE { skip } else { 0 };
+            // The last page only where most of it is used: a model has hundreds of matrices, and what they leave unused adds up.
+            let used = (len + HUGE / 8) / HUGE * HUGE;
+            // A kernel without huge pages gives ordinary ones: only slower.
+            #[cfg(target_os = "linux")]
+            let _ = map.advise_range(memmap2::Advice::HugePage, skip, used);
+            #[cfg(not(target_os = "linux"))]
+            let _ = used;
+            Memory::Map(map, skip)
         };
         Some(Arena { memory, len })
     }

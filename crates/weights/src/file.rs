@@ -9,6 +9,9 @@ use phalanx_kernels::{PackedFormat, PackedWeights};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+/// Bytes of a tensor that are brought in at once.
+const PART: usize = 8 << 20;
+
 /// A GGUF file, mapped.
 #[derive(Debug)]
 pub struct ModelFile {
@@ -156,8 +159,24 @@ impl ModelFile {
     /// # Errors
     /// As [`ModelFile::matrix`]; a layout that does not hold such a matrix, codes that the file's format does not have, no memory.
     pub fn pack(&self, name: &str, layout: Layout, to: PackedFormat) -> Result<PackedWeights, WeightsError> {
-        self.populate(name);
-        let packed = self.matrix(name, layout)?.pack(to);
+        let matrix = self.matrix(name, layout)?;
+        let range = self.named(name)?.1.range.clone();
+        // Pages come in and go again part by part, so that a large matrix is never there twice. Where a format's rows are not in
+        // the order of its bytes, some come in a second time.
+        let parts = range.len().div_ceil(PART).max(1);
+        let rows = matrix.n().div_ceil(parts).max(1);
+        let part = |i: usize| {
+            let at = |i: usize| range.start + (range.len() / parts).saturating_mul(i).min(range.len());
+            at(i)..if i + 1 >= parts { range.end } else { at(i + 1) }
+        };
+        let packed = matrix.pack_watched(to, &mut |row| {
+            if row % rows == 0 {
+                self.map.populate(part(row / rows));
+                if row > 0 {
+                    self.map.release(part(row / rows - 1));
+                }
+            }
+        });
         self.release(name);
         packed.map_err(|error| WeightsError::Pack { name: name.into(), error }.in_file(&self.path))
     }
