@@ -18,7 +18,7 @@ pub struct ParallelConfig {
 }
 
 /// Less than this does not pay for handing it to another thread.
-pub(crate) const MIN_WORK: u64 = 8_000;
+pub(crate) const MIN_WORK: u64 = 4_000;
 
 /// Products of ternary weights and codes in a nanosecond of one thread, roughly.
 pub(crate) const PRODUCTS: u64 = 128;

@@ -77,15 +77,23 @@ const LOGITS: usize = 8 << 20;
 
 /// About how long a step takes on one thread, in nanoseconds: for choosing how many threads it is worth.
 #[derive(Clone, Copy)]
-enum Work {
+struct Work {
     /// For each row.
-    Row(u64),
-    /// For each row, of which each thousand of its keys.
-    Keys(u64),
+    row: u64,
+    /// For a thousand keys of each row.
+    keys: u64,
+}
+
+impl Work {
+    fn of(self, rows: usize, keys: usize) -> u64 {
+        (self.row + self.keys * keys as u64 / 1000) * rows as u64
+    }
 }
 
 /// An element of a step of ordinary instructions.
 const ELEMENT: u64 = 2;
+/// A block of attention, however few keys there are.
+const BLOCK: u64 = 2_000;
 
 /// Recorded launches whose number of rows changes from run to run.
 struct Part {
@@ -133,7 +141,7 @@ impl Recording {
 
     /// Adds a step of ordinary instructions on so many elements of a row.
     fn elements(&mut self, launch: Launcher, count: usize) -> Result<StepId, EngineError> {
-        self.step(launch, Work::Row(ELEMENT * count as u64))
+        self.step(launch, Work { row: ELEMENT * count as u64, keys: 0 })
     }
 
     /// Begins a launch of a kernel with a parameter `rows`.
@@ -145,7 +153,7 @@ impl Recording {
         let q = self.record.intermediate::<i8>(self.most * cols)?;
         let scale = self.record.intermediate::<f32>(self.most)?;
         let launch = product::quantise(&self.cpu, x, &q, &scale, cols)?;
-        self.step(launch, Work::Row(cols as u64 / 4))?;
+        self.step(launch, Work { row: cols as u64 / 4, keys: 0 })?;
         Ok((q, scale))
     }
 
@@ -186,7 +194,8 @@ impl Recording {
     ) -> Result<(), EngineError> {
         // Wider weights take as much longer as they are wider, roughly.
         let slower = if format.is_float() { 8 } else { 1 };
-        let step = self.step(launch, Work::Row((n * k) as u64 * slower / PRODUCTS))?;
+        let row = (n * k) as u64 * slower / PRODUCTS;
+        let step = self.step(launch, Work { row, keys: 0 })?;
         self.products.push((step, format, n));
         Ok(())
     }
@@ -218,7 +227,9 @@ impl Part {
                 self.sequence.set_scalar(*step, "rows", rows as u32)?;
             }
             for (step, format, n) in &self.products {
-                let plan = Plan::choose(*format, rows, *n, self.threads);
+                // One part where it is not worth two threads: each costs something.
+                let work = self.steps.iter().find(|(s, _)| s == step).map_or(0, |(_, w)| w.of(rows, 0));
+                let plan = Plan::choose(*format, rows, *n, worth(work, self.min_work, self.threads));
                 self.sequence.set_scalar(*step, "tile_m", plan.tile_m as u32)?;
                 self.sequence.set_scalar(*step, "tile_n", plan.tile_n as u32)?;
             }
@@ -227,11 +238,7 @@ impl Part {
         let keys = keys.next_power_of_two();
         if (rows, keys) != (before, keys_before) {
             for (step, work) in &self.steps {
-                let each = match work {
-                    Work::Row(n) => *n,
-                    Work::Keys(n) => n * keys as u64 / 1000,
-                };
-                let threads = worth(each * rows as u64, self.min_work, self.threads);
+                let threads = worth(work.of(rows, keys), self.min_work, self.threads);
                 self.sequence.set_threads(*step, threads);
             }
             self.now = (rows, keys);
@@ -679,11 +686,11 @@ fn body(
         let launch = cache.keys(launch, i)?.arg("pos", &inputs.pos).arg("slot", &inputs.slot);
         let launch = launch.arg("heads", heads).arg("kv_heads", kv_heads).arg("dim", dim);
         let launch = launch.arg("context", context).arg("wide", context);
-        let products = Work::Keys(1000 * q_cols as u64 / (PRODUCTS / 4));
+        let products = Work { row: BLOCK * s.kv_heads as u64, keys: 1000 * q_cols as u64 / (PRODUCTS / 4) };
         r.step(launch.arg("span", SPAN), products)?;
         let scale = 1.0 / (s.head_dim as f32).sqrt();
         let launch = r.kernel("soften")?.arg("p", &p).arg("pos", &inputs.pos).arg("heads", heads);
-        let elements = Work::Keys(1000 * ELEMENT * s.heads as u64);
+        let elements = Work { row: BLOCK * s.heads as u64, keys: 1000 * ELEMENT * s.heads as u64 };
         r.step(launch.arg("wide", context).arg("scale", scale), elements)?;
         let o = r.floats(q_cols)?;
         let launch = r.kernel(&cache.kernel("mix"))?.arg("p", &p).arg("o", &o);
