@@ -200,8 +200,14 @@ impl Shadow {
         let first = number * PAGE as u64;
         let n = (self.len - first).min(PAGE as u64);
         if self.save {
-            let bits = (first..first + n).map(|i| view.load(i).unwrap_or(0).to_le_bytes());
-            let bytes: Vec<u8> = bits.flat_map(|b| b.into_iter().take(self.size)).collect();
+            let bits = (first..first + n).map(|i| view.load(i).unwrap_or(0));
+            // By size: this is done for all that a launch touches.
+            let bytes = match self.size {
+                1 => bits.map(|b| b as u8).collect(),
+                2 => bits.map(|b| (b as u16).to_le_bytes()).collect::<Vec<_>>().into_flattened(),
+                4 => bits.map(|b| (b as u32).to_le_bytes()).collect::<Vec<_>>().into_flattened(),
+                _ => bits.map(u64::to_le_bytes).collect::<Vec<_>>().into_flattened(),
+            };
             let _ = page.saved.set(bytes.into());
         }
         page.cells.get_or_init(|| (0..n).map(|_| AtomicU64::new(0)).collect())

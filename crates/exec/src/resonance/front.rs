@@ -38,17 +38,17 @@ impl Default for Front {
     }
 }
 
-/// What a run over numbers found besides their sum.
+/// How a run over numbers went. Unless both hold, the front is as it was.
 struct Seen {
-    /// The largest magnitude, as bits shifted left by one.
-    top: u64,
-    /// Not zero: `low` lost something.
-    lost: u64,
+    /// All magnitudes were below the limit.
+    fits: bool,
+    /// `low` lost nothing.
+    exact: bool,
 }
 
-/// The loop over numbers for a SIMD level of this machine.
+/// The loop over numbers for a SIMD level of this machine. The limit is one of magnitudes, as bits shifted left by one.
 #[derive(Clone, Copy)]
-pub struct FrontLoop(unsafe fn(&mut Front, &[f64]) -> Seen);
+pub struct FrontLoop(unsafe fn(&mut Front, &[f64], u64) -> Seen);
 
 impl FrontLoop {
     /// For a level; where the machine lacks it, the plain one. All give the same.
@@ -64,9 +64,9 @@ impl FrontLoop {
             _ => FrontLoop(plain),
         }
     }
-    fn run(self, front: &mut Front, values: &[f64]) -> Seen {
+    fn run(self, front: &mut Front, values: &[f64], limit: u64) -> Seen {
         // SAFETY: `at` is the only constructor and takes a function only where the machine has its level's features.
-        unsafe { (self.0)(front, values) }
+        unsafe { (self.0)(front, values, limit) }
     }
 }
 
@@ -76,10 +76,10 @@ fn start(exponent: i32) -> f64 {
 }
 
 #[inline(always)]
-fn body(front: &mut Front, values: &[f64]) -> Seen {
+fn body(front: &mut Front, values: &[f64], limit: u64) -> Seen {
     let (mut high, mut low) = (front.high, front.low);
     let (mut top, mut lost) = ([0u64; WIDTH], [0u64; WIDTH]);
-    for part in values.chunks_exact(WIDTH) {
+    for part in values.as_chunks::<WIDTH>().0 {
         for i in 0..WIDTH {
             let x = part[i];
             let sum = high[i] + x;
@@ -92,22 +92,56 @@ fn body(front: &mut Front, values: &[f64]) -> Seen {
             lost[i] |= beyond.to_bits() << 1;
         }
     }
-    (front.high, front.low) = (high, low);
-    Seen { top: top.iter().fold(0, |t, x| t.max(*x)), lost: lost.iter().fold(0, |l, x| l | x) }
+    let seen = Seen { fits: top.iter().all(|t| *t < limit), exact: lost == [0; WIDTH] };
+    if seen.fits && seen.exact {
+        (front.high, front.low) = (high, low);
+    }
+    seen
 }
 
-fn plain(front: &mut Front, values: &[f64]) -> Seen {
-    body(front, values)
+fn plain(front: &mut Front, values: &[f64], limit: u64) -> Seen {
+    body(front, values, limit)
 }
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn avx2(front: &mut Front, values: &[f64]) -> Seen {
-    body(front, values)
+fn avx2(front: &mut Front, values: &[f64], limit: u64) -> Seen {
+    body(front, values, limit)
 }
+/// As [`body`], by name: out of that the compiler makes shuffles, which take five times as long.
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
-fn avx512(front: &mut Front, values: &[f64]) -> Seen {
-    body(front, values)
+#[target_feature(enable = "avx512f")]
+fn avx512(front: &mut Front, values: &[f64], limit: u64) -> Seen {
+    use std::arch::x86_64::*;
+    // SAFETY: each reads the eight f64 of an array.
+    let (mut high, mut low) =
+        unsafe { (_mm512_loadu_pd(front.high.as_ptr()), _mm512_loadu_pd(front.low.as_ptr())) };
+    let (mut top, mut lost) = (_mm512_setzero_si512(), _mm512_setzero_si512());
+    for part in values.as_chunks::<WIDTH>().0 {
+        // SAFETY: `part` is an array of eight f64.
+        let x = unsafe { _mm512_loadu_pd(part.as_ptr()) };
+        let sum = _mm512_add_pd(high, x);
+        let rest = _mm512_sub_pd(x, _mm512_sub_pd(sum, high));
+        high = sum;
+        let sum = _mm512_add_pd(low, rest);
+        let beyond = _mm512_sub_pd(rest, _mm512_sub_pd(sum, low));
+        low = sum;
+        let bits = _mm512_castpd_si512(x);
+        top = _mm512_max_epu64(top, _mm512_add_epi64(bits, bits));
+        lost = _mm512_or_si512(lost, _mm512_castpd_si512(beyond));
+    }
+    let seen = Seen {
+        fits: _mm512_cmpge_epu64_mask(top, _mm512_set1_epi64(limit as i64)) == 0,
+        // But for the signs: losing -0 is losing nothing.
+        exact: _mm512_test_epi64_mask(lost, _mm512_set1_epi64(i64::MAX)) == 0,
+    };
+    if seen.fits && seen.exact {
+        // SAFETY: each writes the eight f64 of an array.
+        unsafe {
+            _mm512_storeu_pd(front.high.as_mut_ptr(), high);
+            _mm512_storeu_pd(front.low.as_mut_ptr(), low);
+        }
+    }
+    seen
 }
 
 impl Front {
@@ -132,15 +166,12 @@ impl Front {
             if self.used == 0 && !self.begin(values) {
                 return false;
             }
-            let before = (self.high, self.low);
-            let seen = each.run(self, values);
-            let fits = seen.top >> 53 < (self.exponent - ROOM + 1023) as u64;
-            if fits && seen.lost == 0 {
+            let seen = each.run(self, values, ((self.exponent - ROOM + 1023) as u64) << 53);
+            if seen.fits && seen.exact {
                 self.used += additions;
                 return true;
             }
-            (self.high, self.low) = before;
-            if fits || self.used == 0 {
+            if seen.fits || self.used == 0 {
                 return false;
             }
             self.empty(exact);

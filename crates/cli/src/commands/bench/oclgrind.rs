@@ -43,7 +43,7 @@ struct Case {
 fn cases() -> Vec<Case> {
     use Value::{F32, Only, Random, U32, Zeros};
     let (f, u) = (Type::F32, Type::U32);
-    let bodies = 1024;
+    let bodies = 512;
     vec![
         Case {
             program: "axpy",

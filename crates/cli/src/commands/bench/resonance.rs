@@ -1,6 +1,6 @@
 //! The resonance: what an addition costs in a launch, and how the designs of the accumulator bear threads.
 
-use super::timing::{alone, paired};
+use super::timing::{Paired, alone, median, paired};
 use super::{Row, Table};
 use phalanx::exec::resonance::accumulator::Fraction;
 use phalanx::exec::resonance::{Design, Floats, FrontLoop};
@@ -9,25 +9,29 @@ use std::sync::Barrier;
 use std::time::Instant;
 
 /// Blocks and lanes of the measured launches.
-const GRID: u32 = 1024;
+const GRID: u32 = 4096;
 const BLOCK: u32 = 256;
 /// Additions of a call: those of a full chunk of lanes.
 const CALL: usize = 128;
-/// Calls of each thread in a sample.
-const CALLS: usize = 2000;
+/// Calls of each thread in a sample, of f64; a tenth of fractions.
+const CALLS: usize = 20_000;
 
-/// A kernel of `ops` f64 operations a lane that ends with `last`.
-fn kernel(ops: usize, last: &str) -> String {
+/// Classes that change from lane to lane.
+const BY_LANE: &str = "mov.u32 c, %lane.linear\nrem.u32 c, c, 96\n";
+/// Fractions of 1024 denominators: two lanes after each other add a fraction and take it away again, so that the sums fit.
+const FRACTIONS: &str =
+    "shr.i64 a, i, 1\nand.i64 b, a, 1023\nadd.i64 b, b, 1\nmov.u32 c, %lane.linear\nshr.u32 c, c, 1
+    rem.u32 c, c, 96\nand.i64 s, i, 1\nshl.i64 s, s, 1\nsub.i64 s, 1, s\nmul.i64 a, a, s\n";
+
+/// A kernel of `ops` f64 operations a lane, after `setup`, that ends with `last`.
+fn kernel(ops: usize, setup: &str, last: &str) -> String {
     let mut text = format!(
         "kernel k() block {BLOCK} grid {GRID} {{
-             let c, own: u32;  let i, b: i64;  let x, y: f64
+             let c, own: u32;  let i, a, b, s: i64;  let x, y: f64
              mov.i64        i, %global.linear
              cvt.rn.f64.i64 x, i
              cls.get        own
-             mov.u32        c, %lane.linear
-             rem.u32        c, c, 96
-             and.i64        b, i, 1023
-             add.i64        b, b, 1
+             {setup}
              mov.f64        y, 0.99\n"
     );
     (0..ops).for_each(|_| text += "fma.f64 y, y, 0.75, x\n");
@@ -35,10 +39,11 @@ fn kernel(ops: usize, last: &str) -> String {
 }
 
 /// Seconds of the launch that ends with `last` and of the one that ends at once, and the ratio of the second to the first.
-fn against_nothing(cpu: &Cpu, ops: usize, last: &str) -> anyhow::Result<super::timing::Paired> {
+fn against_nothing(cpu: &Cpu, ops: usize, setup: &str, last: &str) -> anyhow::Result<Paired> {
     let resonance = Resonance::new();
-    let load =
-        |last| anyhow::Ok(cpu.load_named("bench", &kernel(ops, last))?.only_kernel()?.launch_declared());
+    let load = |last| {
+        anyhow::Ok(cpu.load_named("bench", &kernel(ops, setup, last))?.only_kernel()?.launch_declared())
+    };
     let (with, without) = (load(last)?.resonance(&resonance).bind()?, load("")?.bind()?);
     paired(&mut || Ok(with.run()?), &mut || Ok(without.run()?))
 }
@@ -50,7 +55,7 @@ pub fn run(cpu: &Cpu, tier: Tier, table: &mut Table) -> anyhow::Result<()> {
         if !table.wants(&case) {
             continue;
         }
-        let times = against_nothing(cpu, ops, "res.accum.f64 own, y")?;
+        let times = against_nothing(cpu, ops, "", "res.accum.f64 own, y")?;
         table.add(&Row {
             case,
             unit: "ns/lane",
@@ -62,18 +67,18 @@ pub fn run(cpu: &Cpu, tier: Tier, table: &mut Table) -> anyhow::Result<()> {
             verified: Some(exact(cpu)?),
         })?;
     }
-    for (case, last) in [
-        ("f64, class per block", "res.accum.f64 own, y"),
-        ("f64, class per lane", "res.accum.f64 c, y"),
-        ("a/b, class per block, one b", "res.accum.i64 own, i, 3"),
-        ("a/b, class per lane, one b", "res.accum.i64 c, i, 3"),
-        ("a/b, class per lane, 1024 b", "res.accum.i64 c, i, b"),
+    for (case, setup, last) in [
+        ("f64, class per block", "", "res.accum.f64 own, y"),
+        ("f64, class per lane", BY_LANE, "res.accum.f64 c, y"),
+        ("a/b, class per block, one b", "", "res.accum.i64 own, i, 3"),
+        ("a/b, class per lane, one b", BY_LANE, "res.accum.i64 c, i, 3"),
+        ("a/b, class per lane, 1024 b", FRACTIONS, "res.accum.i64 c, a, b"),
     ] {
         let case = format!("addition: {case}");
         if !table.wants(&case) {
             continue;
         }
-        let times = against_nothing(cpu, 32, last)?;
+        let times = against_nothing(cpu, 32, setup, last)?;
         table.add(&plain(case, (times.ours - times.rival) * 1e9 / lanes))?;
     }
     for threads in [1, 2, 4, 8, 16] {
@@ -102,7 +107,7 @@ fn plain(case: String, ns: f64) -> Row {
 fn exact(cpu: &Cpu) -> anyhow::Result<bool> {
     let resonance = Resonance::new();
     let k = cpu
-        .load_named("bench", &kernel(0, "res.accum.i64 own, i, 3\nres.accum.f64 own, x"))?
+        .load_named("bench", &kernel(0, "", "res.accum.i64 own, i, 3\nres.accum.f64 own, x"))?
         .only_kernel()?;
     k.launch_declared().resonance(&resonance).run()?;
     let (grid, block) = (i64::from(GRID), i64::from(BLOCK));
@@ -127,12 +132,15 @@ fn contended(
     let accumulator = design.make();
     let each = FrontLoop::at(tier);
     let values: Vec<f64> = (0..CALL).map(|i| 0.1 * i as f64 - 3.0).collect();
-    let mut fastest = f64::INFINITY;
+    let calls = if rational { CALLS / 10 } else { CALLS };
+    let mut times = Vec::new();
     let mut sample = || {
-        let start = Barrier::new(threads + 1);
+        let start = Barrier::new(threads);
         let add = |thread: usize| {
             let mut fractions = [Fraction { class: 0, a: 1, b: 3 }; CALL];
-            for call in 0..CALLS {
+            start.wait();
+            let from = Instant::now();
+            for call in 0..calls {
                 let class = ((call + thread * 7) % classes) as u8;
                 if rational {
                     fractions.iter_mut().for_each(|f| f.class = class);
@@ -141,27 +149,20 @@ fn contended(
                     accumulator.floats(Floats::One(class, &values), each);
                 }
             }
+            (from, Instant::now())
         };
-        let seconds = std::thread::scope(|s| {
-            let workers: Vec<_> = (0..threads)
-                .map(|t| {
-                    let (start, add) = (&start, &add);
-                    s.spawn(move || {
-                        start.wait();
-                        add(t);
-                    })
-                })
-                .collect();
-            start.wait();
-            let from = Instant::now();
-            workers.into_iter().for_each(|w| drop(w.join()));
-            from.elapsed().as_secs_f64()
+        let spans: Vec<(Instant, Instant)> = std::thread::scope(|s| {
+            let add = &add;
+            let workers: Vec<_> = (0..threads).map(|t| s.spawn(move || add(t))).collect();
+            workers.into_iter().filter_map(|w| w.join().ok()).collect()
         });
-        fastest = fastest.min(seconds / (threads * CALLS * CALL) as f64);
+        // From the first that begins to the last that ends, whenever the system lets them run.
+        let (first, last) = (spans.iter().map(|s| s.0).min(), spans.iter().map(|s| s.1).max());
+        let seconds = first.zip(last).map_or(f64::NAN, |(f, l)| (l - f).as_secs_f64());
+        times.push(seconds / (threads * calls * CALL) as f64);
         Ok(())
     };
-    // The machine may be busy with other things meanwhile: the best of several.
     let _ = alone(&mut sample)?;
     accumulator.take();
-    Ok(fastest)
+    Ok(median(&mut times))
 }
