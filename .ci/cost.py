@@ -20,15 +20,16 @@ TABLE = Path(__file__).with_name("cost.tsv")
 SLACK = 1.03
 # The kernels that products on these levels run, by what their symbols contain. With VNNI the kernels of unpacked codes are the
 # same code as those of whole bytes (`Wide`), and the compiler keeps one.
-LEVELS = {"call_vnni": "avx512-vnni", "call_avx512": "avx512"}
+LEVELS = {"call_vnni": "avx512-vnni", "call_tables": "avx512-vnni with vbmi", "call_avx512": "avx512"}
 KERNELS = {
     "avx512-vnni": [
-        "Vector<Planes>", "Vector<Telescope>", "BlockVector",
+        "Vector<Planes>", "Vector<Fives>", "BlockVector",
         "Ints<T2, true>, 2", "Ints<T2, true>, 4", "Ints<T3, true>, 2", "Ints<Wide, false>, 6", "Ints<Bytes, true>, 1", "Ints<Bytes, true>, 6",
         "Blocks<Bytes, true>, 1", "Blocks<Bytes, true>, 6", "Blocks<Q4, true>, 1", "Blocks<Wide, false>, 6",
         "Chains<F32, true>, 1", "Chains<F32, true>, 6", "Chains<F16, true>, 1", "Chains<Bf16, true>, 1", "Chains<F32, false>, 6",
     ],
-    "avx512": ["Ints<T2, true>, 4", "Ints<Trits, false>, 6", "Ints<Wide, false>, 6", "Blocks<Wide, false>, 6"],
+    "avx512-vnni with vbmi": ["Vector<Fives>"],
+    "avx512": ["CodeVector", "Ints<T2, true>, 4", "Ints<Trits, false>, 6", "Ints<Wide, false>, 6", "Blocks<Wide, false>, 6"],
 }
 DOT = re.compile(r"vpdpbusd|vfmadd|vpmaddubsw|vpmaddwd")
 

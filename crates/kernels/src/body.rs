@@ -2,12 +2,12 @@
 
 use crate::finish::{Finish, Sums, finish_sums};
 use crate::format::{PackedFormat, SCALES, STEP, STRIPE};
-use crate::kernel::{Blocks, Chains, Expand, Extend, Ints};
+use crate::kernel::{BlockTile, Blocks, Chains, Expand, Extend, Ints};
 use crate::plan::FEW;
 use crate::product::{Input, Output, ProductError, Scratch};
-use crate::simd::{Kernel, Simd};
+use crate::simd::{Kernel, Simd, Vectors};
 use crate::source::{Bf16, Bytes, F16, F32, Float, Nibbles, Q4, Source, T2, T3, Trits, Wide};
-use crate::vector::{BlockVector, Planes, Telescope, Vector};
+use crate::vector::{BlockVector, CodeVector, Fives, Planes, Vector};
 use crate::{PackedWeights, Rows};
 use std::marker::PhantomData;
 
@@ -40,7 +40,7 @@ impl Layout {
         let tile = if format.block().is_some() { S::BLOCKS } else { S::TILE };
         // One tile of all rows of a stripe goes over the weights once.
         let once = m.checked_sub(1).and_then(|i| tile.get(i)).is_some_and(|nv| nv * S::LANES == STRIPE);
-        let run = if once || (S::VECTORS && m == 1) {
+        let run = if once || (m == 1 && one_run::<S>(format)) {
             padded
         } else {
             let most = (PANEL / column / unit).max(1);
@@ -78,6 +78,15 @@ fn stored_as_read<S: Simd>(format: PackedFormat) -> bool {
     match format {
         PackedFormat::I8 | PackedFormat::Q8_0 => S::HALVES == 1,
         PackedFormat::F32 => true,
+        _ => false,
+    }
+}
+
+/// Whether one row of activations is multiplied with whole stripes, by a kernel of `vector.rs`.
+fn one_run<S: Simd>(format: PackedFormat) -> bool {
+    match format {
+        PackedFormat::T2 => S::VECTORS != Vectors::None,
+        PackedFormat::T3 | PackedFormat::T2Blocks => S::VECTORS == Vectors::Bytes,
         _ => false,
     }
 }
@@ -292,17 +301,19 @@ impl<S: Simd> Integers<'_, S> {
                 let packed = &bytes[format.step_at(start)..][..steps * STEP];
                 if !direct {
                     let to = &mut panel[..steps * STEP * D::planes::<S>()];
-                    s.call(Expand { from: packed, to, source: PhantomData::<D> });
+                    s.call_five(Expand { from: packed, to, source: PhantomData::<D> });
                 }
-                if S::VECTORS && m == 1 && matches!(format, PackedFormat::T2 | PackedFormat::T3) {
+                if m == 1 && one_run::<S>(format) {
                     let (b, c) = (packed.as_ptr(), sums.as_mut_ptr());
                     // SAFETY: one row is one run: `packed` is all steps of the stripe, `a` has the activations for them, `sums`
                     // one row of 64.
                     unsafe {
-                        if format == PackedFormat::T2 {
-                            Vector::<Planes> { b, steps, a, c, way: PhantomData }.run(s);
-                        } else {
-                            Vector::<Telescope> { b, steps, a, c, way: PhantomData }.run(s);
+                        match (S::VECTORS, format) {
+                            (Vectors::Codes, _) => CodeVector { b, steps, a, c }.run(s),
+                            (_, PackedFormat::T2) => {
+                                Vector::<Planes> { b, steps, a, c, way: PhantomData }.run(s)
+                            }
+                            _ => Vector::<Fives> { b, steps, a, c, way: PhantomData }.run(s),
                         }
                     }
                     continue;
@@ -388,7 +399,7 @@ impl<S: Simd> Integers<'_, S> {
                         s.call(Expand { from, to, source: PhantomData::<D> });
                     }
                 }
-                if S::VECTORS && m == 1 && format == PackedFormat::T2Blocks {
+                if m == 1 && one_run::<S>(format) {
                     let (b, seeds, c) = (packed.as_ptr(), seeds.as_ptr(), sums.as_mut_ptr());
                     // SAFETY: one row is one run: `packed` is all blocks of the stripe, `a` and `seeds` have what belongs to
                     // them, `sums` one row of 64.
@@ -399,51 +410,30 @@ impl<S: Simd> Integers<'_, S> {
                     let here = tile_rows.min(m - row);
                     for sub in subpanels(S::BLOCKS[here - 1] * S::LANES, from, to) {
                         let c = sums[row * STRIPE + sub..].as_mut_ptr();
-                        let fresh = start == 0;
                         let seeds = seeds[row * layout.seeds + start / block..].as_ptr();
-                        let seed_row = layout.seeds;
                         // SAFETY: `packed` or its expansion is `blocks` blocks of 64 scales and their steps, of which the
                         // tile's begin at `sub`; activations, seeds and sums have their rows, as in `run`.
                         unsafe {
                             let a = a.add(row * lda + start * halves::<S>(format));
                             let base = if direct { packed.as_ptr() } else { panel.as_ptr() };
                             let (scales, data) = (base.add(2 * sub), base.add(SCALES + 4 * sub));
+                            let steps = if direct { steps } else { steps * planes };
+                            let tile = BlockTile {
+                                scales,
+                                data,
+                                blocks,
+                                steps,
+                                a,
+                                lda,
+                                seeds,
+                                seed_row: layout.seeds,
+                                c,
+                                fresh: start == 0,
+                            };
                             if direct {
-                                let source = PhantomData::<D>;
-                                s.blocks(
-                                    here,
-                                    Blocks::<D, true> {
-                                        scales,
-                                        data,
-                                        blocks,
-                                        steps,
-                                        a,
-                                        lda,
-                                        seeds,
-                                        seed_row,
-                                        c,
-                                        fresh,
-                                        source,
-                                    },
-                                );
+                                s.blocks(here, Blocks::<D, true>(tile, PhantomData));
                             } else {
-                                let (source, steps) = (PhantomData::<U>, steps * planes);
-                                s.blocks(
-                                    here,
-                                    Blocks::<U, false> {
-                                        scales,
-                                        data,
-                                        blocks,
-                                        steps,
-                                        a,
-                                        lda,
-                                        seeds,
-                                        seed_row,
-                                        c,
-                                        fresh,
-                                        source,
-                                    },
-                                );
+                                s.blocks(here, Blocks::<U, false>(tile, PhantomData));
                             }
                         }
                     }

@@ -18,8 +18,10 @@ pub(crate) const SCALES: usize = 2 * STRIPE;
 pub enum PackedFormat {
     /// Ternary, two bits a weight: bits `2p`, `2p + 1` of byte `j` of a row are the code of column `4p + j` of a step of 16.
     T2,
-    /// Ternary, 1.6 bits a weight: byte `j` of a row holds columns `4p + j` of a step of 20 for `p` below 5 as a fraction in
-    /// base 3, the first digit the most significant.
+    /// Ternary, 1.6 bits a weight: byte `j` of a row holds the digits (weight plus 1) of columns `4p + j` of a step of 20 for `p`
+    /// below 5. The digit of `p` = 0 is in bits 6 and 7, those of 1 and 2 as a number in base 3 in bits 0 to 2, those of 3 and 4
+    /// in bits 3 to 5. Where such a number is 8, bits 6 and 7 are 3, the first digit is in bits 4 and 5, and bits 0 to 3 hold the
+    /// number of 3 and 4, or 8 plus the number of 1 and 2; where both are 8, bits 4 to 7 are set and bits 0 and 1 the first digit.
     T3,
     /// [`PackedFormat::T2`] in blocks of 256 columns, each with a scale for each row (TQ1_0, TQ2_0).
     T2Blocks,
@@ -37,6 +39,25 @@ pub enum PackedFormat {
     /// The upper half of single precision, a column a step.
     Bf16,
 }
+
+/// What a byte of [`PackedFormat::T3`] holds: the first digit in bits 6 and 7, and a byte of [`PackedFormat::T2`] with the others.
+/// Bytes that no digits have give something or other.
+pub(crate) const FIVE: [[u8; 2]; 256] = {
+    let mut all = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let x = byte as u8;
+        let (first, a, b) = match (x >> 6, x >> 4) {
+            (_, 15) => (x & 3, 8, 8),
+            (3, high) if x & 8 == 0 => (high & 3, 8, x & 7),
+            (3, high) => (high & 3, x & 7, 8),
+            (first, _) => (first, x & 7, x >> 3 & 7),
+        };
+        all[byte] = [first << 6, (a % 3) | ((a / 3) << 2) | ((b % 3) << 4) | ((b / 3) << 6)];
+        byte += 1;
+    }
+    all
+};
 
 impl PackedFormat {
     /// Every layout.
@@ -143,8 +164,13 @@ impl PackedFormat {
                     (v(0) + 1) | (v(1) + 1) << 2 | (v(2) + 1) << 4 | (v(3) + 1) << 6
                 }
                 PackedFormat::T3 => {
-                    let q = (0..5).fold(0, |q, p| 3 * q + v(p) + 1);
-                    (q * 256 + 242) / 243
+                    let digit = |p: usize| v(p) + 1;
+                    match (digit(1) + 3 * digit(2), digit(3) + 3 * digit(4)) {
+                        (8, 8) => 0xf0 | digit(0),
+                        (8, b) => 0xc0 | digit(0) << 4 | b,
+                        (a, 8) => 0xc8 | digit(0) << 4 | a,
+                        (a, b) => digit(0) << 6 | b << 3 | a,
+                    }
                 }
                 PackedFormat::Q4_0 => (v(0) + 8) | (v(1) + 8) << 4,
                 _ => v(0) + 128,
@@ -175,8 +201,9 @@ impl PackedFormat {
         let value = match self {
             PackedFormat::T2 | PackedFormat::T2Blocks => i32::from(byte >> (2 * p) & 3) - 1,
             PackedFormat::T3 => {
-                let rest = (0..p).fold(byte, |b, _| b.wrapping_mul(3));
-                ((i32::from(rest) * 3) >> 8) - 1
+                let [first, others] = FIVE[usize::from(byte)];
+                let digit = if p == 0 { first >> 6 } else { others >> (2 * (p - 1)) & 3 };
+                i32::from(digit) - 1
             }
             PackedFormat::Q4_0 => i32::from(byte >> (4 * p) & 15) - 8,
             _ => i32::from(byte) - 128,

@@ -7,8 +7,9 @@ use crate::simd::{Kernel, Simd, TileKernel};
 use crate::source::{Float, Source};
 use std::marker::PhantomData;
 
-/// Bytes ahead of a stream of weights that are asked for.
-const AHEAD: usize = 4096;
+/// Bytes ahead of a stream of weights that are asked for: what the first cache has to wait for. The hardware runs further ahead by
+/// itself, and asking for more takes its place: 4 KiB cost a fifth of the bandwidth of the caches and some of the memory's.
+pub(crate) const AHEAD: usize = 512;
 
 /// Integer sums of whole runs of columns.
 ///
@@ -40,6 +41,17 @@ impl<Src: Source, const STREAM: bool> TileKernel for Ints<Src, STREAM> {
             }
         }
         let mut left = self.steps;
+        if M > 1 && planes == 1 {
+            // SAFETY: what this tile reads, with whole bytes as they are.
+            if let Some(sums) = unsafe { s.pairs::<M, NV>(b, left, a, self.lda) } {
+                for (row, sums) in totals.iter_mut().zip(sums) {
+                    for (total, sum) in row.iter_mut().zip(sums) {
+                        *total = s.add(*total, sum);
+                    }
+                }
+                left = 0;
+            }
+        }
         while left > 0 {
             let run = left.min(Src::run::<S>());
             left -= run;
@@ -125,11 +137,16 @@ unsafe fn step<S: Simd, Src: Source, const M: usize, const NV: usize, const STRE
 }
 
 /// Sums of blocks, each exact, times its scale, added in f32.
-///
-/// `b`: as in [`Ints`], from a block's scales on, of which the tile's first is `skip` rows further (its bytes are already
-/// counted in `data`). `seeds`: for row `m` and block `i` the sum's first value at `m * seed_row + i`. `c`: rows of 64 floats.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Blocks<Src, const STREAM: bool> {
+pub(crate) struct Blocks<Src, const STREAM: bool>(pub(crate) BlockTile, pub(crate) PhantomData<Src>);
+
+/// What [`Blocks`] reads and writes.
+///
+/// `scales`, `data`: from a block's scales and from its first step on, at the tile's first weight row; `blocks` of them follow each
+/// other, of `steps` steps each. `a`: as in [`Ints`]. `seeds`: for row `m` and block `i` the sum's first value at
+/// `m * seed_row + i`. `c`: rows of 64 floats.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BlockTile {
     pub(crate) scales: *const u8,
     pub(crate) data: *const u8,
     pub(crate) blocks: usize,
@@ -140,24 +157,24 @@ pub(crate) struct Blocks<Src, const STREAM: bool> {
     pub(crate) seed_row: usize,
     pub(crate) c: *mut f32,
     pub(crate) fresh: bool,
-    pub(crate) source: PhantomData<Src>,
 }
 
 impl<Src: Source, const STREAM: bool> TileKernel for Blocks<Src, STREAM> {
     #[inline(always)]
     unsafe fn run<S: Simd, const M: usize, const NV: usize>(self, s: S) {
         let planes = Src::planes::<S>();
-        let (mut scales, mut b, mut a, mut seeds) = (self.scales, self.data, self.a, self.seeds);
+        let BlockTile { blocks, steps, lda, seed_row, c, fresh, .. } = self.0;
+        let BlockTile { mut scales, data: mut b, mut a, mut seeds, .. } = self.0;
         let mut totals = [[s.zero(); NV]; M];
-        if !self.fresh {
+        if !fresh {
             for (m, row) in totals.iter_mut().enumerate() {
                 for (v, total) in row.iter_mut().enumerate() {
                     // SAFETY: row `m` and vector `v` of the tile are in `c`.
-                    *total = unsafe { s.load_floats(self.c.add(m * STRIPE + v * S::LANES)) };
+                    *total = unsafe { s.load_floats(c.add(m * STRIPE + v * S::LANES)) };
                 }
             }
         }
-        for _ in 0..self.blocks {
+        for _ in 0..blocks {
             // SAFETY: fewer than `blocks` blocks are behind the pointers, so a block's scales, its steps of `NV` vectors, and
             // seeds and activations for `M` rows lie at them; what is prefetched need not exist.
             unsafe {
@@ -169,24 +186,34 @@ impl<Src: Source, const STREAM: bool> TileKernel for Blocks<Src, STREAM> {
                 let mut seed = [s.int(0); M];
                 let mut acc = [[Src::start(s, seed[0]); NV]; M];
                 for (m, (seed, acc)) in seed.iter_mut().zip(&mut acc).enumerate() {
-                    *seed = s.int(*seeds.add(m * self.seed_row));
+                    *seed = s.int(*seeds.add(m * seed_row));
                     *acc = [Src::start(s, *seed); NV];
                 }
-                for _ in 0..self.steps {
-                    step::<S, Src, M, NV, STREAM>(s, &mut acc, b, a, self.lda);
-                    b = b.add(STEP);
-                    a = a.add(4 * planes);
+                let paired = if M > 1 && planes == 1 { s.pairs::<M, NV>(b, steps, a, lda) } else { None };
+                if paired.is_some() {
+                    b = b.add(steps * STEP);
+                    a = a.add(4 * steps);
+                } else {
+                    for _ in 0..steps {
+                        step::<S, Src, M, NV, STREAM>(s, &mut acc, b, a, lda);
+                        b = b.add(STEP);
+                        a = a.add(4 * planes);
+                    }
                 }
                 let mut scale = [s.zero(); NV];
                 for (v, scale) in scale.iter_mut().enumerate() {
                     *scale = s.load_f16(scales.add(2 * v * S::LANES).cast());
                 }
-                for ((row, acc), seed) in totals.iter_mut().zip(acc).zip(seed) {
-                    for ((total, acc), scale) in row.iter_mut().zip(acc).zip(scale) {
-                        *total = s.fma(s.to_floats(Src::finish(s, acc, seed)), scale, *total);
+                for (m, (row, seed)) in totals.iter_mut().zip(seed).enumerate() {
+                    for (v, (total, scale)) in row.iter_mut().zip(scale).enumerate() {
+                        let sum = match &paired {
+                            Some(sums) => s.add(sums[m][v], seed),
+                            None => Src::finish(s, acc[m][v], seed),
+                        };
+                        *total = s.fma(s.to_floats(sum), scale, *total);
                     }
                 }
-                scales = scales.add(SCALES + self.steps * STEP);
+                scales = scales.add(SCALES + steps * STEP);
                 b = b.add(SCALES);
                 seeds = seeds.add(1);
             }
@@ -194,7 +221,7 @@ impl<Src: Source, const STREAM: bool> TileKernel for Blocks<Src, STREAM> {
         for (m, row) in totals.iter().enumerate() {
             for (v, total) in row.iter().enumerate() {
                 // SAFETY: as above.
-                unsafe { s.store_floats(self.c.add(m * STRIPE + v * S::LANES), *total) };
+                unsafe { s.store_floats(c.add(m * STRIPE + v * S::LANES), *total) };
             }
         }
     }

@@ -23,7 +23,6 @@ pub mod reference;
 mod rows;
 mod simd;
 mod source;
-mod ternary;
 mod vector;
 
 pub use format::PackedFormat;
@@ -34,4 +33,3 @@ pub use plan::{Part, Plan, Split};
 pub use product::{Activation, Input, Output, ProductError, Scratch, matmul, scratch_bytes};
 pub use quantise::{Quantised, quantise};
 pub use rows::{Rows, StrideError, Tile};
-pub use ternary::ternary_rows;

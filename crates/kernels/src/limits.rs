@@ -5,6 +5,7 @@
 //! somebody else is using the core's other half: then the front end is halved, which dense kernels feel and the plain loops of
 //! [`int8_rate`] do not.
 
+use crate::PackedFormat;
 use phalanx_simd::tier::Tier;
 use std::time::{Duration, Instant};
 
@@ -37,6 +38,24 @@ pub fn int8_rate(tier: Tier, budget: Duration) -> Option<f64> {
 /// f32 fused multiply-adds a second that one thread can do at this level, from registers; `None` as for [`int8_rate`].
 pub fn f32_rate(tier: Tier, budget: Duration) -> Option<f64> {
     let (run, per_chain) = loops::f32(tier).filter(|_| tier.is_available())?;
+    let rounds = 4000;
+    Some(f64::from(rounds) * CHAINS * per_chain / shortest(budget, || run(rounds)))
+}
+
+/// Multiply-accumulates a second that a product of `m` rows of activations with such weights can do on one thread at this level,
+/// by the instructions that it cannot do without, from registers; `None` as for [`int8_rate`].
+///
+/// These are the multiplications and additions: of bytes by bytes, which take pairs of 16 bits where a level has no dot product for
+/// them, of codes by bytes, or fused ones. For one row of ternary weights also those that separate the codes, once for each
+/// multiplication; with more rows a separation serves them all.
+pub fn product_rate(tier: Tier, format: PackedFormat, m: usize, budget: Duration) -> Option<f64> {
+    let of = match format {
+        PackedFormat::F32 | PackedFormat::F16 | PackedFormat::Bf16 => return f32_rate(tier, budget),
+        PackedFormat::T2 | PackedFormat::T2Blocks if m == 1 => loops::planes(tier),
+        PackedFormat::I8 | PackedFormat::Q8_0 => loops::bytes(tier),
+        _ => loops::int8(tier),
+    };
+    let (run, per_chain) = of.filter(|_| tier.is_available())?;
     let rounds = 4000;
     Some(f64::from(rounds) * CHAINS * per_chain / shortest(budget, || run(rounds)))
 }
@@ -131,7 +150,7 @@ mod read {
                 let mut acc = [0; 32];
                 sums(data, &mut acc, |at| {
                     for line in 0..4 {
-                        super::loops::prefetch(data, at + 2048 + line * 64);
+                        super::loops::prefetch(data, at + 512 + line * 64);
                     }
                 });
                 acc.iter().fold(0, |a, b| a ^ b)
@@ -166,8 +185,13 @@ mod loops {
     use phalanx_simd::tier::Tier;
 
     /// A loop of `n` rounds with twelve chains each, written out so that the compiler can neither thin it nor spill.
+    ///
+    /// Chains are in registers 0 to 11; 12 and 13 are free, 14 and 15 are zero. Lines before `;` come once in four chains.
     macro_rules! chains {
         ($name:ident, $reg:literal, $($line:literal),+) => {
+            chains!($name, $reg, ; $($line),+);
+        };
+        ($name:ident, $reg:literal, $($fourth:literal),*; $($line:literal),+) => {
             fn $name(n: u32) {
                 if n == 0 {
                     return;
@@ -177,7 +201,12 @@ mod loops {
                     std::arch::asm!(
                         concat!(".irp r,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n vpxor xmm\\r, xmm\\r, xmm\\r\n .endr"),
                         "2:",
-                        concat!(".irp r,0,1,2,3,4,5,6,7,8,9,10,11\n ", $($line, "\n ",)+ ".endr"),
+                        $($fourth,)*
+                        concat!(".irp r,0,1,2,3\n ", $($line, "\n ",)+ ".endr"),
+                        $($fourth,)*
+                        concat!(".irp r,4,5,6,7\n ", $($line, "\n ",)+ ".endr"),
+                        $($fourth,)*
+                        concat!(".irp r,8,9,10,11\n ", $($line, "\n ",)+ ".endr"),
                         "dec {n:e}",
                         "jnz 2b",
                         n = inout(reg) n => _,
@@ -194,6 +223,24 @@ mod loops {
     chains!(vnni512, "zmm", "vpdpbusd zmm\\r, zmm14, zmm15");
     chains!(maddubs256, "ymm", "vpmaddubsw ymm12, ymm14, ymm15", "vpaddw ymm\\r, ymm\\r, ymm12");
     chains!(maddubs512, "zmm", "vpmaddubsw zmm12, zmm14, zmm15", "vpaddw zmm\\r, zmm\\r, zmm12");
+    chains!(madd256, "ymm", "vpmaddwd ymm12, ymm14, ymm15", "vpaddd ymm\\r, ymm\\r, ymm12");
+    chains!(madd512, "zmm", "vpmaddwd zmm12, zmm14, zmm15", "vpaddd zmm\\r, zmm\\r, zmm12");
+    chains!(
+        planes256, "ymm", "vpsrlw ymm13, ymm14, 4";
+        "vpand ymm12, ymm14, ymm15", "vpmaddubsw ymm12, ymm12, ymm15", "vpaddw ymm\\r, ymm\\r, ymm12"
+    );
+    chains!(
+        planes512, "zmm", "vpsrlw zmm13, zmm14, 4";
+        "vpandd zmm12, zmm14, zmm15", "vpmaddubsw zmm12, zmm12, zmm15", "vpaddw zmm\\r, zmm\\r, zmm12"
+    );
+    chains!(
+        planes_vnni,
+        "zmm",
+        "vpandd zmm12, zmm14, zmm15",
+        "vpandd zmm13, zmm14, zmm15",
+        "vpdpbusd zmm\\r, zmm12, zmm15",
+        "vpdpbusd zmm\\r, zmm13, zmm15"
+    );
     chains!(fma256, "ymm", "vfmadd231ps ymm\\r, ymm14, ymm15");
     chains!(fma512, "zmm", "vfmadd231ps zmm\\r, zmm14, zmm15");
 
@@ -203,6 +250,24 @@ mod loops {
             Tier::Avx2 => Some((maddubs256, 32.0)),
             Tier::Avx512 => Some((maddubs512, 64.0)),
             Tier::Avx512Vnni => Some((vnni512, 64.0)),
+            _ => None,
+        }
+    }
+    /// As [`int8`] for bytes on both sides.
+    pub(super) fn bytes(tier: Tier) -> Option<(super::Loop, f64)> {
+        match tier {
+            Tier::Avx2 => Some((madd256, 16.0)),
+            Tier::Avx512 => Some((madd512, 32.0)),
+            _ => int8(tier),
+        }
+    }
+    /// As [`int8`], with what separates codes of two bits: masks alone where any byte can be multiplied, else a shift for four
+    /// planes too.
+    pub(super) fn planes(tier: Tier) -> Option<(super::Loop, f64)> {
+        match tier {
+            Tier::Avx2 => Some((planes256, 32.0)),
+            Tier::Avx512 => Some((planes512, 64.0)),
+            Tier::Avx512Vnni => Some((planes_vnni, 128.0)),
             _ => None,
         }
     }
@@ -270,6 +335,12 @@ mod loops {
     pub(super) fn int8(_: Tier) -> Option<(super::Loop, f64)> {
         None
     }
+    pub(super) fn bytes(_: Tier) -> Option<(super::Loop, f64)> {
+        None
+    }
+    pub(super) fn planes(_: Tier) -> Option<(super::Loop, f64)> {
+        None
+    }
     pub(super) fn f32(_: Tier) -> Option<(super::Loop, f64)> {
         None
     }
@@ -298,6 +369,16 @@ mod tests {
                 [expected; 2],
                 "{tier}: {rates:?}"
             );
+        }
+        for tier in Tier::available() {
+            for format in PackedFormat::ALL {
+                let rates = [1, 8].map(|m| product_rate(tier, *format, m, SHORT));
+                assert_eq!(
+                    rates.map(|r| r.is_some()),
+                    [int8_rate(tier, SHORT).is_some(); 2],
+                    "{tier} {format}"
+                );
+            }
         }
         assert!(int8_rate(Tier::Scalar, SHORT).is_none());
         assert!(quiet().is_none_or(|q| q > 0.05 && q < 50.0));

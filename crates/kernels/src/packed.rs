@@ -228,6 +228,16 @@ impl PackedWeights {
         Ok(PackedWeights { format, n, k, stripe: stripe.unwrap_or(0), scales, arena })
     }
 
+    /// A second matrix with the same weights.
+    ///
+    /// # Errors
+    /// No memory.
+    pub fn try_clone(&self) -> Result<PackedWeights, PackError> {
+        let mut copy = PackedWeights::empty(self.format, self.n, self.k, self.scales.clone())?;
+        copy.arena.bytes_mut().copy_from_slice(self.bytes());
+        Ok(copy)
+    }
+
     /// Fills an integer layout row by row, padding included.
     fn integers(&mut self, mut fill: impl FnMut(usize, &mut [i8], &mut [u16])) -> Result<(), PackError> {
         let PackedWeights { format, n, k, .. } = *self;

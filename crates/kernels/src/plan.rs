@@ -71,20 +71,16 @@ impl Plan {
     pub fn with(split: Split, m: usize, n: usize, threads: usize) -> Plan {
         let threads = threads.max(1);
         let stripes = n.div_ceil(STRIPE).max(1);
-        // Few activations: one run of weights for each thread. Many: tiles to hand out, of four stripes or more where there
-        // are as many, because sums over the activations are taken once for a tile.
+        // Few activations: one run of weights for each thread. Many: tiles to hand out.
         let each = |parts: usize| stripes.div_ceil(parts);
         let (tile_m, stripes_of_tile) = match split {
             Split::None => (m, stripes),
             Split::Weights if m <= FEW => (m, each(threads)),
-            Split::Weights => (m, each(threads * TILES).max(4).min(each(threads))),
+            Split::Weights => (m, hand_out(stripes, threads)),
             Split::Activations => (m.div_ceil(threads), stripes),
             Split::Both => {
                 let bands = (m / BAND).clamp(1, threads);
-                (
-                    m.div_ceil(bands),
-                    each(threads.div_ceil(bands) * TILES).max(4).min(each(threads.div_ceil(bands))),
-                )
+                (m.div_ceil(bands), hand_out(stripes, threads.div_ceil(bands)))
             }
         };
         let tile_n = if stripes_of_tile >= stripes { n } else { stripes_of_tile * STRIPE };
@@ -123,6 +119,16 @@ impl Plan {
     }
 }
 
+/// Stripes of a tile such that the thread with the most tiles has little more than its share: a tile costs a twentieth of a stripe by
+/// itself, for the sums over its activations. Where there are many stripes, at least [`TILES`] tiles for each thread.
+fn hand_out(stripes: usize, threads: usize) -> usize {
+    let few = stripes < 2 * threads * TILES;
+    let most = if few { stripes.div_ceil(threads) } else { stripes / (threads * TILES) };
+    let time = |tile: usize| stripes.div_ceil(tile).div_ceil(threads) * (20 * tile + 1);
+    // Of equal ones the smallest, which leaves the most to hand out.
+    (1..=most.max(1)).min_by_key(|tile| time(*tile)).unwrap_or(1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -149,6 +155,19 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn threads_get_equal_shares_of_stripes() {
+        for threads in [2, 3, 16] {
+            for stripes in 1..200usize {
+                let tile = hand_out(stripes, threads);
+                let most = stripes.div_ceil(tile).div_ceil(threads) * tile;
+                let fair = stripes.div_ceil(threads);
+                assert!(most <= fair + fair.div_ceil(8), "{stripes} stripes, {threads} threads: {tile}");
+            }
+        }
+        assert_eq!(hand_out(10, 2), 5);
     }
 
     #[test]

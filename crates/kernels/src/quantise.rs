@@ -42,7 +42,18 @@ impl Kernel for Quantise<'_> {
             let bits = x.to_bits() & 0x7fff_ffff;
             if bits > INFINITY { 0 } else { bits }
         };
-        let largest = f32::from_bits(self.row.iter().map(magnitude).fold(0, u32::max));
+        // Many maxima, element by element: of one, the compiler makes a chain.
+        let mut most = [0; 64];
+        let (parts, rest) = self.row.as_chunks::<64>();
+        for part in parts {
+            for (most, x) in most.iter_mut().zip(part) {
+                *most = magnitude(x).max(*most);
+            }
+        }
+        for (most, x) in most.iter_mut().zip(rest) {
+            *most = magnitude(x).max(*most);
+        }
+        let largest = f32::from_bits(most.into_iter().fold(0, u32::max));
         let scale = (127.0 / f64::from(largest).max(1e-5)) as f32;
         let mut sum = 0i32;
         for (x, code) in self.row.iter().zip(self.codes) {

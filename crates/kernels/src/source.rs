@@ -75,11 +75,16 @@ codes! {
     }
 }
 codes! {
-    /// Ternary, base 3.
+    /// Ternary, 1.6 bits.
     T3, planes 5, max 2, zero 1, |s, x, plane| {
-        let w = s.digit(*x);
+        if plane == 0 {
+            let [first, others] = s.five(*x);
+            *x = others;
+            return s.low::<2>(s.down::<6>(first));
+        }
+        let w = s.low::<2>(*x);
         if plane < 4 {
-            *x = s.triple(*x);
+            *x = s.down::<2>(*x);
         }
         w
     }

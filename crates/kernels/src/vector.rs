@@ -1,12 +1,11 @@
-//! One row of activations by a stripe of ternary weights, for levels whose dot product takes any unsigned byte: what decoding a
-//! sequence runs. Both ways do without unpacking and give the exact sums that unpacking would.
+//! One row of activations by a stripe of ternary weights: what decoding a sequence runs. All ways leave codes where they stand in
+//! their bytes as far as they can, and give the exact sums that unpacking would.
 
-use crate::format::{SCALES, STEP};
+use crate::format::{SCALES, STEP, STRIPE};
+use crate::kernel::AHEAD;
 use crate::simd::{Kernel, Simd};
 use std::marker::PhantomData;
 
-/// Bytes ahead of the stream of weights that are asked for.
-const AHEAD: usize = 4096;
 /// Vectors of a stripe.
 const NV: usize = 4;
 
@@ -16,6 +15,8 @@ pub(crate) trait Way {
     const RUN: usize;
     /// Columns of a step.
     const COLS: usize;
+    /// Whether [`Simd::five`] is in it.
+    const FIVE: bool;
     /// Sums over `steps` steps at `b` and as many times [`Way::COLS`] activations at `a`, for 64 weight rows.
     ///
     /// # Safety
@@ -30,6 +31,7 @@ pub(crate) struct Planes;
 impl Way for Planes {
     const RUN: usize = (1 << 15) - 1;
     const COLS: usize = 16;
+    const FIVE: bool = false;
     #[inline(always)]
     unsafe fn sums<S: Simd>(s: S, b: *const u8, a: *const u8, steps: usize) -> [S::I; NV] {
         let (mut b, mut a) = (b, a);
@@ -42,40 +44,46 @@ impl Way for Planes {
                     *quad = s.quad(a.add(4 * p));
                 }
                 for (v, acc) in acc.iter_mut().enumerate() {
-                    let x = s.load(b.add(4 * S::LANES * v));
+                    let x = s.planes(s.load(b.add(4 * S::LANES * v)));
                     s.prefetch(b.wrapping_add(AHEAD + 4 * S::LANES * v));
-                    for (p, (acc, quad)) in acc.iter_mut().zip(quads).enumerate() {
-                        *acc = s.dot_bytes(*acc, s.plane(x, p), quad);
+                    for ((acc, x), quad) in acc.iter_mut().zip(x).zip(quads) {
+                        *acc = s.dot_bytes(*acc, x, quad);
                     }
                 }
                 b = b.add(STEP);
                 a = a.add(Self::COLS);
             }
         }
-        let mut sums = [s.int(0); NV];
-        for (sum, acc) in sums.iter_mut().zip(acc) {
-            for (p, acc) in acc.into_iter().enumerate() {
-                *sum = s.add(*sum, s.shift(s.finish_bytes(acc), 2 * p as i32));
-            }
-        }
-        sums
+        unscaled(s, acc)
     }
 }
 
-/// Base 3: with x the byte and y = 3x modulo 256, the first digit is (3x - y) / 256, and y holds the others. So the sum of
-/// digits times activations is (3 * sum of x - sum of y) / 256, plane after plane, and no digit is ever made. The sums may wrap;
-/// 256 times the exact one must fit.
-pub(crate) struct Telescope;
+/// The sums of planes whose products are 1, 4, 16 and 64 times too large. Loops and no closures: a closure that is not inlined
+/// has not the level's features.
+#[inline(always)]
+fn unscaled<S: Simd>(s: S, acc: [[S::W; 4]; NV]) -> [S::I; NV] {
+    let mut sums = [s.int(0); NV];
+    for (sum, planes) in sums.iter_mut().zip(acc) {
+        for (p, plane) in planes.into_iter().enumerate() {
+            *sum = s.add(*sum, s.shift(s.finish_bytes(plane), 2 * p as i32));
+        }
+    }
+    sums
+}
 
-impl Way for Telescope {
-    // 256 * 2 * 128 * 20 of each step below 2^31.
-    const RUN: usize = 1600;
+/// 1.6 bits: tables make four digits of a byte planes of two bits, and the first digit stands where the last of them does, so that
+/// both go to one sum.
+pub(crate) struct Fives;
+
+impl Way for Fives {
+    // 2 * 4 * 128 * 128 of each step, to the last plane.
+    const RUN: usize = (1 << 14) - 1;
     const COLS: usize = 20;
+    const FIVE: bool = true;
     #[inline(always)]
     unsafe fn sums<S: Simd>(s: S, b: *const u8, a: *const u8, steps: usize) -> [S::I; NV] {
         let (mut b, mut a) = (b, a);
-        let mut whole = [s.start_bytes(s.int(0)); NV];
-        let mut rest = whole;
+        let mut acc = [[s.start_bytes(s.int(0)); 4]; NV];
         for _ in 0..steps {
             // SAFETY: fewer than `steps` steps are behind `b` and `a`; what is prefetched need not exist.
             unsafe {
@@ -83,26 +91,25 @@ impl Way for Telescope {
                 for (p, quad) in quads.iter_mut().enumerate() {
                     *quad = s.quad(a.add(4 * p));
                 }
-                for (v, (whole, rest)) in whole.iter_mut().zip(&mut rest).enumerate() {
+                let [first, others @ ..] = quads;
+                for v in 0..NV {
                     let mut x = s.load(b.add(4 * S::LANES * v));
                     s.prefetch(b.wrapping_add(AHEAD + 4 * S::LANES * v));
-                    for quad in quads {
-                        let y = s.triple(x);
-                        *whole = s.dot_bytes(*whole, x, quad);
-                        *rest = s.dot_bytes(*rest, y, quad);
-                        x = y;
+                    if let Some(before) = v.checked_sub(1) {
+                        // There are registers for the digits of one vector.
+                        (x, acc[before]) = s.after(x, acc[before]);
                     }
+                    let [top, x] = s.five(x);
+                    for ((acc, x), quad) in acc[v].iter_mut().zip(s.planes(x)).zip(others) {
+                        *acc = s.dot_bytes(*acc, x, quad);
+                    }
+                    acc[v][3] = s.dot_bytes(acc[v][3], s.plane(top, 3), first);
                 }
                 b = b.add(STEP);
                 a = a.add(Self::COLS);
             }
         }
-        let mut sums = [s.int(0); NV];
-        for ((sum, whole), rest) in sums.iter_mut().zip(whole).zip(rest) {
-            let (whole, rest) = (s.finish_bytes(whole), s.finish_bytes(rest));
-            *sum = s.shift(s.sub(s.add(whole, s.add(whole, whole)), rest), 8);
-        }
-        sums
+        unscaled(s, acc)
     }
 }
 
@@ -122,7 +129,7 @@ impl<W: Way> Vector<W> {
     /// The pointers reach as far as the type says, and a vector has 16 lanes.
     #[inline(always)]
     pub(crate) unsafe fn run<S: Simd>(self, s: S) {
-        s.call(self);
+        if W::FIVE { s.call_five(self) } else { s.call(self) }
     }
 }
 
@@ -196,5 +203,74 @@ impl Kernel for BlockVector {
             // SAFETY: `BlockVector::run` was promised 64 sums, four vectors.
             unsafe { s.store_floats(self.c.add(v * S::LANES), total) };
         }
+    }
+}
+
+/// A whole stripe of two bits, as [`Vector`], for levels whose products of codes are sums of 16 bits: a shift serves two planes,
+/// the others stay where they stand and are 4 times too large.
+pub(crate) struct CodeVector {
+    pub(crate) b: *const u8,
+    pub(crate) steps: usize,
+    pub(crate) a: *const u8,
+    pub(crate) c: *mut i32,
+}
+
+impl CodeVector {
+    /// Steps of two planes with codes up to 8 that 16 bits hold: two products of each go to a sum, 2 * 2 * 128 * 8 a step.
+    const RUN: usize = (1 << 15) / (2 * 2 * 128 * 8);
+
+    /// Computes the sums.
+    ///
+    /// # Safety
+    /// The pointers reach as far as the type says.
+    #[inline(always)]
+    pub(crate) unsafe fn run<S: Simd>(self, s: S) {
+        s.call(self);
+    }
+}
+
+impl Kernel for CodeVector {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let zero = s.int(0);
+        let mut totals = [0i32; STRIPE];
+        let mut done = 0;
+        while done < self.steps {
+            let run = Self::RUN.min(self.steps - done);
+            for part in (0..STRIPE).step_by(NV * S::LANES) {
+                let (mut small, mut large) = ([s.start_codes(zero); NV], [s.start_codes(zero); NV]);
+                for step in done..done + run {
+                    // SAFETY: `CodeVector::run` was promised `steps` steps of 64 rows and the activations for them; `part` is
+                    // the first of the vectors' rows. What is prefetched need not exist.
+                    unsafe {
+                        let (b, a) = (self.b.add(step * STEP + 4 * part), self.a.add(16 * step));
+                        let quads = [s.quad(a), s.quad(a.add(4)), s.quad(a.add(8)), s.quad(a.add(12))];
+                        for line in 0..(4 * NV * S::LANES).div_ceil(64) {
+                            s.prefetch(b.wrapping_add(AHEAD + 64 * line));
+                        }
+                        for v in 0..NV {
+                            let x = s.load(b.add(4 * S::LANES * v));
+                            let y = s.down::<4>(x);
+                            small[v] = s.dot_codes(small[v], s.plane(x, 0), quads[0]);
+                            large[v] = s.dot_codes(large[v], s.plane(x, 1), quads[1]);
+                            small[v] = s.dot_codes(small[v], s.plane(y, 0), quads[2]);
+                            large[v] = s.dot_codes(large[v], s.plane(y, 1), quads[3]);
+                        }
+                    }
+                }
+                for v in 0..NV {
+                    let to = totals[part + v * S::LANES..][..S::LANES].as_mut_ptr();
+                    // SAFETY: a vector's lanes, cut out above.
+                    unsafe {
+                        let sum = s.finish_codes(small[v], s.load_ints(to));
+                        s.store_ints(to, s.add(sum, s.shift(s.finish_codes(large[v], zero), 2)));
+                    }
+                }
+            }
+            done += run;
+        }
+        // SAFETY: `CodeVector::run` was promised 64 sums.
+        unsafe { self.c.copy_from_nonoverlapping(totals.as_ptr(), STRIPE) };
     }
 }

@@ -1,6 +1,8 @@
 //! Packing and the ternary product of one row against plain sums.
 
-use phalanx_kernels::{MAX_K, PackError, PackedFormat, pack_t2, ternary_rows};
+use phalanx_kernels::{
+    Input, MAX_K, Output, PackError, PackedFormat, PackedWeights, Rows, Scratch, Tier, Tile, matmul, pack_t2,
+};
 
 /// Xorshift: random enough, the same on every run.
 struct Random(u64);
@@ -18,6 +20,14 @@ impl Random {
     fn activations(&mut self, n: usize) -> Vec<i8> {
         (0..n).map(|_| self.next() as i8).collect()
     }
+}
+
+/// `sums.len()` weight rows from `n0` times one row of activations.
+fn ternary_rows(w: &PackedWeights, x: &[i8], n0: usize, sums: &mut [i32]) {
+    let (k, n) = (x.len(), sums.len());
+    let x = Input::Codes { rows: Rows::new(x, 1, k, k).expect("one row"), scales: None };
+    let y = Output::Sums(Tile::new(sums, 1, n, n).expect("one row"));
+    matmul(Tier::best(), w, n0, x, y, &mut Scratch::new()).expect("it fits");
 }
 
 #[test]

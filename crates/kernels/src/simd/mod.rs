@@ -4,6 +4,8 @@
 //! the level on this machine, and that is what makes the intrinsics behind its methods safe to call. The methods are inlined
 //! into a kernel, and [`Simd::call`] compiles the kernel with the level's features.
 
+use crate::format::FIVE;
+
 #[cfg(target_arch = "aarch64")]
 pub(crate) mod neon;
 pub(crate) mod portable;
@@ -25,6 +27,56 @@ pub(crate) trait TileKernel: Copy {
     /// # Safety
     /// The pointers in `self` reach as far as its documentation says, for `M` rows and `NV` vectors.
     unsafe fn run<S: Simd, const M: usize, const NV: usize>(self, s: S);
+}
+
+/// What kernel one row of activations and ternary weights are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Vectors {
+    /// The one of more rows.
+    None,
+    /// One that keeps codes where they stand and sums them in 16 bits.
+    Codes,
+    /// One that keeps codes where they stand, for 16 lanes and a dot product of stored bytes in one instruction.
+    Bytes,
+}
+
+/// Two digits of each number below 8, as the lower two planes and as the upper two, whatever the fourth bit.
+const LOW_PAIR: [u8; 16] = pairs(0);
+const HIGH_PAIR: [u8; 16] = pairs(4);
+/// The four digits of a byte of [`crate::PackedFormat::T3`] from 0xc0 on, and from 0xf0 on, by its low half.
+const NINTH: [u8; 16] = others(0xc0);
+const BOTH: [u8; 16] = others(0xf0);
+
+const fn pairs(up: u32) -> [u8; 16] {
+    let mut all = [0; 16];
+    let mut i = 0;
+    while i < 16 {
+        all[i] = (FIVE[i & 7][1] & 15) << up;
+        i += 1;
+    }
+    all
+}
+
+const fn others(from: usize) -> [u8; 16] {
+    let mut all = [0; 16];
+    let mut i = 0;
+    while i < 16 {
+        all[i] = FIVE[from + i][1];
+        i += 1;
+    }
+    all
+}
+
+/// [`Simd::five`] by lookups of half bytes.
+#[inline(always)]
+pub(crate) fn five_by_halves<S: Simd>(s: S, x: S::B) -> [S::B; 2] {
+    let low = s.low::<4>(x);
+    let pairs = s.join(s.sixteen(&LOW_PAIR, low), s.sixteen(&HIGH_PAIR, s.low::<4>(s.down::<3>(x))));
+    // Where a pair is the ninth, and where both are.
+    let one = |below, above| s.where_least(x, 0xc0, below, above);
+    let both = |below, above| s.where_least(x, 0xf0, below, above);
+    let ninth = s.sixteen(&NINTH, low);
+    [both(one(x, s.up::<2>(x)), s.up::<6>(x)), both(one(pairs, ninth), s.sixteen(&BOTH, low))]
 }
 
 /// One SIMD level. Vectors have one 32-bit lane for each of [`Simd::LANES`] weight rows.
@@ -77,17 +129,44 @@ pub(crate) trait Simd: Copy {
 
     /// The low `BITS` (2 or 4) of each byte.
     fn low<const BITS: u32>(self, x: Self::B) -> Self::B;
-    /// Moves bits `BITS..8` of each byte down by `BITS` (2 or 4); what stands above them afterwards is unspecified.
+    /// Moves bits `BITS..8` of each byte down by `BITS` (2, 3, 4 or 6); what stands above them afterwards is unspecified.
     fn down<const BITS: u32>(self, x: Self::B) -> Self::B;
-    /// The first base-3 digit of each byte of [`crate::PackedFormat::T3`].
-    fn digit(self, x: Self::B) -> Self::B;
-    /// Each byte times 3, modulo 256: the next digit becomes the first.
-    fn triple(self, x: Self::B) -> Self::B;
+    /// Moves the lower bits of each byte up by `BITS` (2 or 6); what stands below them afterwards is unspecified.
+    fn up<const BITS: u32>(self, x: Self::B) -> Self::B;
+    /// The bits of both.
+    fn join(self, a: Self::B, b: Self::B) -> Self::B;
+    /// The entry that each byte, 0 to 15, names.
+    fn sixteen(self, table: &'static [u8; 16], x: Self::B) -> Self::B;
+    /// `above` where the byte of `x` is `least` or more, else `below`.
+    fn where_least(self, x: Self::B, least: u8, below: Self::B, above: Self::B) -> Self::B;
+    /// As the table in `format.rs` has it for each byte of [`crate::PackedFormat::T3`]: the first digit in bits 6 and 7 (the
+    /// others are unspecified), the other four as two bits each.
+    #[inline(always)]
+    fn five(self, x: Self::B) -> [Self::B; 2] {
+        five_by_halves(self, x)
+    }
+    /// Runs `k` with [`Simd::five`] as fast as this machine can do it, for kernels that use it.
+    #[inline(always)]
+    fn call_five<K: Kernel>(self, k: K) -> K::Out {
+        self.call(k)
+    }
 
-    /// Whether the kernels of `vector.rs` are for this level: 16 lanes, and a dot product of stored bytes in one instruction.
-    const VECTORS: bool;
+    /// How one row of activations is multiplied with ternary weights (`vector.rs`).
+    const VECTORS: Vectors;
     /// Bits `2p` and `2p + 1` of each byte, where they stand.
     fn plane(self, x: Self::B, p: usize) -> Self::B;
+    /// All of [`Simd::plane`], made before any is used: with separations and multiplications in turn, each often waits for the
+    /// execution unit that the other has, and an eighth of them is lost.
+    #[inline(always)]
+    fn planes(self, x: Self::B) -> [Self::B; 4] {
+        [self.plane(x, 0), self.plane(x, 1), self.plane(x, 2), self.plane(x, 3)]
+    }
+
+    /// `x`, which is not used before `sums` are made: the compiler would do as much as possible at once, and more than registers hold.
+    #[inline(always)]
+    fn after(self, x: Self::B, sums: [Self::W; 4]) -> (Self::B, [Self::W; 4]) {
+        (x, sums)
+    }
 
     /// How many steps of four columns [`Simd::dot_codes`] may add between [`Simd::start_codes`] and [`Simd::finish_codes`], for
     /// codes up to `max`.
@@ -113,6 +192,23 @@ pub(crate) trait Simd: Copy {
     fn dot_bytes(self, acc: Self::W, w: Self::B, a: Self::B) -> Self::W;
     /// The sum.
     fn finish_bytes(self, acc: Self::W) -> Self::I;
+
+    /// Exact sums of `M` rows of activations by `NV` vectors of weight rows over `steps` steps of whole unsigned bytes, where a
+    /// level has an instruction for two rows by two at once; `None` where it has none.
+    ///
+    /// # Safety
+    /// `steps` steps of 64 rows lie at `b`, the vectors' first; four bytes for each step lie at `a` and, for each row, `lda` bytes
+    /// further on.
+    #[inline(always)]
+    unsafe fn pairs<const M: usize, const NV: usize>(
+        self,
+        _b: *const u8,
+        _steps: usize,
+        _a: *const u8,
+        _lda: usize,
+    ) -> Option<[[Self::I; NV]; M]> {
+        None
+    }
 
     /// An i32 in all lanes.
     fn int(self, v: i32) -> Self::I;
@@ -161,6 +257,26 @@ pub(crate) trait Simd: Copy {
     /// The bits of `f32::NAN` in place of every NaN.
     fn one_nan(self, x: Self::F) -> Self::F;
 }
+
+/// One instruction of a level whose token is at hand.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+macro_rules! op {
+    ($e:expr) => {{
+        // SAFETY: needs nothing but the level's features, and the token (`self`) is made only where the machine has them.
+        unsafe { $e }
+    }};
+}
+
+/// One access of a level whose token is at hand.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+macro_rules! access {
+    ($e:expr) => {{
+        // SAFETY: features as in `op!`; the pointer is as the caller of this method promised, and needs no alignment.
+        unsafe { $e }
+    }};
+}
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+pub(crate) use {access, op};
 
 /// Writes [`Simd::tile`]-like methods: a match from the number of rows to the kernel for it and its vectors.
 macro_rules! by_rows {

@@ -1,6 +1,8 @@
-//! The levels of 64-bit Arm: 128-bit vectors, the 8-bit dot product, and the one of mixed signs that comes with the matrix product.
+//! The levels of 64-bit Arm: 128-bit vectors, the 8-bit dot product, and the matrix product with the dot product of mixed signs that
+//! comes with it.
 
-use super::{Kernel, Simd, TileKernel, by_rows};
+use super::{Kernel, Simd, TileKernel, Vectors, access, by_rows, op};
+use crate::format::STEP;
 use phalanx_simd::Tier;
 use std::arch::aarch64::*;
 use std::arch::asm;
@@ -11,22 +13,6 @@ pub(crate) const PLAIN: u8 = 0;
 pub(crate) const DOTPROD: u8 = 1;
 /// [`Tier::NeonI8mm`].
 pub(crate) const I8MM: u8 = 2;
-
-/// One instruction of a level whose token is at hand.
-macro_rules! op {
-    ($e:expr) => {{
-        // SAFETY: needs nothing but the level's features, and the token (`self`) is made only where the machine has them.
-        unsafe { $e }
-    }};
-}
-
-/// One access of a level whose token is at hand.
-macro_rules! access {
-    ($e:expr) => {{
-        // SAFETY: features as in `op!`; the pointer is as the caller of this method promised, and needs no alignment.
-        unsafe { $e }
-    }};
-}
 
 /// 128-bit vectors, with the dot products of `LEVEL`.
 #[derive(Clone, Copy)]
@@ -41,6 +27,13 @@ impl<const LEVEL: u8> Neon<LEVEL> {
             _ => Tier::NeonI8mm,
         };
         tier.is_available().then_some(Neon(()))
+    }
+}
+
+impl<const LEVEL: u8> Neon<LEVEL> {
+    #[inline(always)]
+    fn zero_bytes(self) -> uint8x16_t {
+        op!(vdupq_n_u8(0))
     }
 }
 
@@ -78,6 +71,18 @@ fn usdot(mut acc: int32x4_t, w: uint8x16_t, a: uint8x16_t) -> int32x4_t {
     // SAFETY: one instruction on registers; the feature is this function's.
     unsafe {
         asm!("usdot {0:v}.4s, {1:v}.16b, {2:v}.16b", inout(vreg) acc, in(vreg) w, in(vreg) a,
+            options(pure, nomem, nostack, preserves_flags));
+    }
+    acc
+}
+
+/// Two rows of eight unsigned bytes by two of eight signed ones: lane `2i + j` is row `i` by row `j`.
+#[inline]
+#[target_feature(enable = "neon,i8mm")]
+fn usmmla(mut acc: int32x4_t, w: uint8x16_t, a: uint8x16_t) -> int32x4_t {
+    // SAFETY: one instruction on registers; the feature is this function's.
+    unsafe {
+        asm!("usmmla {0:v}.4s, {1:v}.16b, {2:v}.16b", inout(vreg) acc, in(vreg) w, in(vreg) a,
             options(pure, nomem, nostack, preserves_flags));
     }
     acc
@@ -151,20 +156,32 @@ impl<const LEVEL: u8> Simd for Neon<LEVEL> {
     fn down<const BITS: u32>(self, x: uint8x16_t) -> uint8x16_t {
         match BITS {
             2 => op!(vshrq_n_u8::<2>(x)),
-            _ => op!(vshrq_n_u8::<4>(x)),
+            3 => op!(vshrq_n_u8::<3>(x)),
+            4 => op!(vshrq_n_u8::<4>(x)),
+            _ => op!(vshrq_n_u8::<6>(x)),
         }
     }
     #[inline(always)]
-    fn digit(self, x: uint8x16_t) -> uint8x16_t {
-        // Halving additions round down: 3x/4, whose upper bits are those of 3x/256.
-        op!(vshrq_n_u8::<6>(vhaddq_u8(x, vshrq_n_u8::<1>(x))))
+    fn up<const BITS: u32>(self, x: uint8x16_t) -> uint8x16_t {
+        match BITS {
+            2 => op!(vshlq_n_u8::<2>(x)),
+            _ => op!(vshlq_n_u8::<6>(x)),
+        }
     }
     #[inline(always)]
-    fn triple(self, x: uint8x16_t) -> uint8x16_t {
-        op!(vaddq_u8(x, vaddq_u8(x, x)))
+    fn join(self, a: uint8x16_t, b: uint8x16_t) -> uint8x16_t {
+        op!(vorrq_u8(a, b))
+    }
+    #[inline(always)]
+    fn sixteen(self, table: &'static [u8; 16], x: uint8x16_t) -> uint8x16_t {
+        op!(vqtbl1q_u8(vld1q_u8(table.as_ptr()), x))
+    }
+    #[inline(always)]
+    fn where_least(self, x: uint8x16_t, least: u8, below: uint8x16_t, above: uint8x16_t) -> uint8x16_t {
+        op!(vbslq_u8(vcgeq_u8(x, vdupq_n_u8(least)), above, below))
     }
 
-    const VECTORS: bool = false;
+    const VECTORS: Vectors = Vectors::None;
     #[inline(always)]
     fn plane(self, x: uint8x16_t, p: usize) -> uint8x16_t {
         op!(vandq_u8(x, vdupq_n_u8(3 << (2 * p))))
@@ -236,6 +253,69 @@ impl<const LEVEL: u8> Simd for Neon<LEVEL> {
     #[inline(always)]
     fn finish_bytes(self, [first, second]: Self::W) -> int32x4_t {
         if LEVEL == PLAIN { op!(vpaddq_s32(first, second)) } else { first }
+    }
+
+    #[inline(always)]
+    unsafe fn pairs<const M: usize, const NV: usize>(
+        self,
+        b: *const u8,
+        steps: usize,
+        a: *const u8,
+        lda: usize,
+    ) -> Option<[[int32x4_t; NV]; M]> {
+        if LEVEL != I8MM {
+            return None;
+        }
+        // Pairs of activation rows, of which a tile has at most three; where `M` is odd, the last is there twice.
+        let rows: [[usize; 2]; 3] = [0, 2, 4].map(|m: usize| [m.min(M - 1), (m + 1).min(M - 1)]);
+        let pairs = M.div_ceil(2);
+        let mut acc = [[[self.int(0); 2]; NV]; 3];
+        let step = |acc: &mut [[[int32x4_t; 2]; NV]; 3], at: usize, two: bool| {
+            let mut quads = [self.zero_bytes(); 3];
+            for (quad, [first, second]) in quads.iter_mut().zip(rows).take(pairs) {
+                // SAFETY: four bytes for each step, of which `two` says whether one more follows.
+                let load = |m: usize| unsafe {
+                    let p = a.wrapping_add(m * lda + 4 * at);
+                    if two {
+                        p.cast::<u64>().read_unaligned()
+                    } else {
+                        p.cast::<u32>().read_unaligned().into()
+                    }
+                };
+                *quad = op!(vreinterpretq_u8_u64(vcombine_u64(
+                    vcreate_u64(load(first)),
+                    vcreate_u64(load(second))
+                )));
+            }
+            for v in 0..NV {
+                // SAFETY: a vector of this step, and of the next where `two` says so.
+                let (x, y) = unsafe {
+                    let p = b.wrapping_add(at * STEP + 16 * v);
+                    (self.load(p), if two { self.load(p.wrapping_add(STEP)) } else { self.zero_bytes() })
+                };
+                // Eight columns of rows 0 and 1, and of rows 2 and 3.
+                let (x, y) = op!((vreinterpretq_u32_u8(x), vreinterpretq_u32_u8(y)));
+                let w = op!([vzip1q_u32(x, y), vzip2q_u32(x, y)].map(|w| vreinterpretq_u8_u32(w)));
+                for (acc, quad) in acc.iter_mut().zip(quads).take(pairs) {
+                    for (acc, w) in acc[v].iter_mut().zip(w) {
+                        *acc = op!(usmmla(*acc, w, quad));
+                    }
+                }
+            }
+        };
+        for at in (0..steps / 2 * 2).step_by(2) {
+            step(&mut acc, at, true);
+        }
+        if steps % 2 == 1 {
+            step(&mut acc, steps - 1, false);
+        }
+        let mut sums = [[self.int(0); NV]; M];
+        for (m, row) in sums.iter_mut().enumerate() {
+            for (sum, [low, high]) in row.iter_mut().zip(acc[m / 2]) {
+                *sum = op!(if m % 2 == 0 { vuzp1q_s32(low, high) } else { vuzp2q_s32(low, high) });
+            }
+        }
+        Some(sums)
     }
 
     #[inline(always)]
@@ -314,5 +394,48 @@ impl<const LEVEL: u8> Simd for Neon<LEVEL> {
     #[inline(always)]
     fn one_nan(self, x: float32x4_t) -> float32x4_t {
         op!(vbslq_f32(vceqq_f32(x, x), x, vdupq_n_f32(f32::NAN)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn matrix_instructions_sum_as_plain_products() {
+        let Some(s) = Neon::<I8MM>::new() else { return };
+        for steps in [0usize, 1, 2, 5, 8] {
+            let b: Vec<u8> = (0..steps * STEP).map(|i| (i * 37 + i / 64) as u8).collect();
+            let lda = 4 * steps + 3;
+            let a: Vec<u8> = (0..6 * lda).map(|i| (i * 91 + 5) as u8).collect();
+            fn check<const M: usize>(s: Neon<I8MM>, b: &[u8], steps: usize, a: &[u8], lda: usize) {
+                // SAFETY: `steps` steps, and `lda` bytes for each of six rows.
+                let sums = unsafe { s.pairs::<M, 4>(b.as_ptr(), steps, a.as_ptr(), lda) }
+                    .expect("this level has it");
+                for (m, row) in sums.iter().enumerate() {
+                    for (v, sum) in row.iter().enumerate() {
+                        let mut lanes = [0; 4];
+                        // SAFETY: four lanes.
+                        unsafe { s.store_ints(lanes.as_mut_ptr(), *sum) };
+                        for (lane, found) in lanes.into_iter().enumerate() {
+                            let at = |k: usize| k / 4 * STEP + 16 * v + 4 * lane + k % 4;
+                            let product = |k: usize| i32::from(b[at(k)]) * i32::from(a[m * lda + k] as i8);
+                            assert_eq!(
+                                found,
+                                (0..4 * steps).map(product).sum::<i32>(),
+                                "{M} rows, {steps} steps"
+                            );
+                        }
+                    }
+                }
+            }
+            check::<2>(s, &b, steps, &a, lda);
+            check::<3>(s, &b, steps, &a, lda);
+            check::<6>(s, &b, steps, &a, lda);
+        }
+        assert!(Neon::<DOTPROD>::new().is_some_and(|s| {
+            // SAFETY: no step is read.
+            unsafe { s.pairs::<2, 4>([].as_ptr(), 0, [].as_ptr(), 0) }.is_none()
+        }));
     }
 }

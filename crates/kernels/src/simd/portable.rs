@@ -1,7 +1,8 @@
 //! The level without intrinsics: vectors are arrays.
 
-use super::{Kernel, Simd, TileKernel, by_rows};
+use super::{Kernel, Simd, TileKernel, Vectors, by_rows};
 use crate::finish::one_nan;
+use crate::format::FIVE;
 use phalanx_simd::half::{bf16_to_f32, f16_to_f32};
 use std::array::from_fn;
 
@@ -67,15 +68,27 @@ impl Simd for Portable {
         x.map(|four| four.map(|b| b >> BITS))
     }
     #[inline(always)]
-    fn digit(self, x: Self::B) -> Self::B {
-        x.map(|four| four.map(|b| ((u16::from(b) * 3) >> 8) as u8))
+    fn up<const BITS: u32>(self, x: Self::B) -> Self::B {
+        x.map(|four| four.map(|b| b << BITS))
     }
     #[inline(always)]
-    fn triple(self, x: Self::B) -> Self::B {
-        x.map(|four| four.map(|b| b.wrapping_mul(3)))
+    fn join(self, a: Self::B, b: Self::B) -> Self::B {
+        from_fn(|i| from_fn(|j| a[i][j] | b[i][j]))
+    }
+    #[inline(always)]
+    fn sixteen(self, table: &'static [u8; 16], x: Self::B) -> Self::B {
+        x.map(|four| four.map(|b| table[usize::from(b & 15)]))
+    }
+    #[inline(always)]
+    fn where_least(self, x: Self::B, least: u8, below: Self::B, above: Self::B) -> Self::B {
+        from_fn(|i| from_fn(|j| if x[i][j] >= least { above[i][j] } else { below[i][j] }))
+    }
+    #[inline(always)]
+    fn five(self, x: Self::B) -> [Self::B; 2] {
+        [0, 1].map(|which| x.map(|four| four.map(|b| FIVE[usize::from(b)][which])))
     }
 
-    const VECTORS: bool = false;
+    const VECTORS: Vectors = Vectors::None;
     #[inline(always)]
     fn plane(self, x: Self::B, p: usize) -> Self::B {
         x.map(|four| four.map(|b| b & (3 << (2 * p))))

@@ -1,32 +1,19 @@
 //! The levels of x86-64: 256-bit vectors, 512-bit vectors, and these with the 8-bit dot product.
 
-use super::{Kernel, Simd, TileKernel, by_rows};
+use super::{Kernel, Simd, TileKernel, Vectors, access, by_rows, five_by_halves, op};
+use crate::format::FIVE;
 use phalanx_simd::Tier;
 use std::arch::x86_64::*;
-
-/// One instruction of a level whose token is at hand.
-macro_rules! op {
-    ($e:expr) => {{
-        // SAFETY: needs nothing but the level's features, and the token (`self`) is made only where the machine has them.
-        unsafe { $e }
-    }};
-}
-
-/// One access of a level whose token is at hand.
-macro_rules! access {
-    ($e:expr) => {{
-        // SAFETY: features as in `op!`; the pointer is as the caller of this method promised, and needs no alignment.
-        unsafe { $e }
-    }};
-}
 
 /// 256-bit vectors. The token of [`Tier::Avx2`].
 #[derive(Clone, Copy)]
 pub(crate) struct Avx2(());
 
 /// 512-bit vectors. The token of [`Tier::Avx512`], and with `VNNI` of [`Tier::Avx512Vnni`].
+///
+/// With `TABLES` too where the machine finds bytes in tables of 64: no level of its own, for kernels that [`Simd::five`] is hot in.
 #[derive(Clone, Copy)]
-pub(crate) struct Avx512<const VNNI: bool>(());
+pub(crate) struct Avx512<const VNNI: bool, const TABLES: bool = false>(());
 
 impl Avx2 {
     /// The token, where the machine has the level.
@@ -43,23 +30,65 @@ impl<const VNNI: bool> Avx512<VNNI> {
     }
 }
 
-/// `x`, which the compiler does not see through: it would turn x + (x + x) on bytes into a multiplication of 16-bit halves, which
-/// takes three times as long.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn opaque_ymm(mut x: __m256i) -> __m256i {
-    // SAFETY: a comment.
-    unsafe { std::arch::asm!("/* {0} */", inout(ymm_reg) x, options(pure, nomem, nostack, preserves_flags)) };
-    x
-}
-
-/// As [`opaque_ymm`].
+/// The bits of `x` under four masks. In one statement, so that all are made before what follows uses any: the compiler would put
+/// each beside its use, and make some of them with the unit for floats.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn opaque_zmm(mut x: __m512i) -> __m512i {
+fn under_masks(x: __m512i, masks: [__m512i; 4]) -> [__m512i; 4] {
+    let [p, q, r, s] = masks;
+    let (a, b, c, d): (__m512i, __m512i, __m512i, __m512i);
+    // SAFETY: four instructions on registers; the feature is this function's.
+    unsafe {
+        std::arch::asm!("vpandd {0}, {4}, {5}", "vpandd {1}, {4}, {6}", "vpandd {2}, {4}, {7}", "vpandd {3}, {4}, {8}",
+            out(zmm_reg) a, out(zmm_reg) b, out(zmm_reg) c, lateout(zmm_reg) d,
+            in(zmm_reg) x, in(zmm_reg) p, in(zmm_reg) q, in(zmm_reg) r, in(zmm_reg) s,
+            options(pure, nomem, nostack, preserves_flags));
+    }
+    [a, b, c, d]
+}
+
+/// A vector that is not used before others are made.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn after(mut x: __m512i, made: [__m512i; 4]) -> (__m512i, [__m512i; 4]) {
+    let [mut a, mut b, mut c, mut d] = made;
     // SAFETY: a comment.
-    unsafe { std::arch::asm!("/* {0} */", inout(zmm_reg) x, options(pure, nomem, nostack, preserves_flags)) };
-    x
+    unsafe {
+        std::arch::asm!("/* {0} {1} {2} {3} {4} */", inout(zmm_reg) x, inout(zmm_reg) a, inout(zmm_reg) b,
+            inout(zmm_reg) c, inout(zmm_reg) d, options(pure, nomem, nostack, preserves_flags));
+    }
+    (x, [a, b, c, d])
+}
+
+/// [`FIVE`] by the lower six bits: the others' digits below 0xc0 and from there on, and the first digit from 0xc0 on.
+#[repr(align(64))]
+struct Sixty([u8; 64]);
+const OTHERS_LOW: Sixty = Sixty(sixty(0, 1));
+const OTHERS_HIGH: Sixty = Sixty(sixty(0xc0, 1));
+const FIRST_HIGH: Sixty = Sixty(sixty(0xc0, 0));
+
+const fn sixty(from: usize, which: usize) -> [u8; 64] {
+    let mut all = [0; 64];
+    let mut i = 0;
+    while i < 64 {
+        all[i] = FIVE[from + i][which];
+        i += 1;
+    }
+    all
+}
+
+/// The three tables.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+fn five_by_tables(x: __m512i) -> [__m512i; 2] {
+    // SAFETY: 64 bytes each.
+    let table = |t: &'static Sixty| unsafe { _mm512_load_si512(t.0.as_ptr().cast()) };
+    let high = _mm512_cmpge_epu8_mask(x, _mm512_set1_epi8(0xc0u8 as i8));
+    let others = _mm512_permutexvar_epi8(x, table(&OTHERS_LOW));
+    [
+        _mm512_mask_permutexvar_epi8(x, high, x, table(&FIRST_HIGH)),
+        _mm512_mask_permutexvar_epi8(others, high, x, table(&OTHERS_HIGH)),
+    ]
 }
 
 #[target_feature(enable = "avx2,fma,f16c,bmi1,bmi2,lzcnt,popcnt")]
@@ -76,6 +105,13 @@ fn call_avx512<K: Kernel>(s: Avx512<false>, k: K) -> K::Out {
     enable = "avx2,fma,f16c,bmi1,bmi2,lzcnt,popcnt,avx512f,avx512bw,avx512dq,avx512vl,avx512cd,avx512vnni"
 )]
 fn call_vnni<K: Kernel>(s: Avx512<true>, k: K) -> K::Out {
+    k.run(s)
+}
+
+#[target_feature(
+    enable = "avx2,fma,f16c,bmi1,bmi2,lzcnt,popcnt,avx512f,avx512bw,avx512dq,avx512vl,avx512cd,avx512vnni,avx512vbmi"
+)]
+fn call_tables<K: Kernel>(s: Avx512<true, true>, k: K) -> K::Out {
     k.run(s)
 }
 
@@ -130,25 +166,38 @@ impl Simd for Avx2 {
         // Constants because the shift wants one that does not depend on a parameter.
         match BITS {
             2 => op!(_mm256_srli_epi16::<2>(x)),
-            _ => op!(_mm256_srli_epi16::<4>(x)),
+            3 => op!(_mm256_srli_epi16::<3>(x)),
+            4 => op!(_mm256_srli_epi16::<4>(x)),
+            _ => op!(_mm256_srli_epi16::<6>(x)),
         }
     }
     #[inline(always)]
-    fn digit(self, x: __m256i) -> __m256i {
-        op!({
-            // Averages round up: one less makes them 3x/4 rounded so that the upper bits are those of 3x/256.
-            let x = _mm256_subs_epu8(x, _mm256_set1_epi8(1));
-            let half = _mm256_avg_epu8(x, _mm256_setzero_si256());
-            let quarters = _mm256_avg_epu8(x, half);
-            _mm256_and_si256(_mm256_srli_epi16::<6>(quarters), _mm256_set1_epi8(3))
-        })
+    fn up<const BITS: u32>(self, x: __m256i) -> __m256i {
+        match BITS {
+            2 => op!(_mm256_slli_epi16::<2>(x)),
+            _ => op!(_mm256_slli_epi16::<6>(x)),
+        }
     }
     #[inline(always)]
-    fn triple(self, x: __m256i) -> __m256i {
-        op!(_mm256_add_epi8(x, opaque_ymm(_mm256_add_epi8(x, x))))
+    fn join(self, a: __m256i, b: __m256i) -> __m256i {
+        op!(_mm256_or_si256(a, b))
+    }
+    #[inline(always)]
+    fn sixteen(self, table: &'static [u8; 16], x: __m256i) -> __m256i {
+        // SAFETY: 16 bytes; features as in `op!`.
+        let table = unsafe { _mm256_broadcastsi128_si256(_mm_loadu_si128(table.as_ptr().cast())) };
+        op!(_mm256_shuffle_epi8(table, x))
+    }
+    #[inline(always)]
+    fn where_least(self, x: __m256i, least: u8, below: __m256i, above: __m256i) -> __m256i {
+        op!(_mm256_blendv_epi8(
+            below,
+            above,
+            _mm256_cmpeq_epi8(_mm256_max_epu8(x, _mm256_set1_epi8(least as i8)), x)
+        ))
     }
 
-    const VECTORS: bool = false;
+    const VECTORS: Vectors = Vectors::Codes;
     #[inline(always)]
     fn plane(self, x: __m256i, p: usize) -> __m256i {
         op!(_mm256_and_si256(x, _mm256_set1_epi8((3u8 << (2 * p)) as i8)))
@@ -288,7 +337,7 @@ fn widen_quad([a, b, c, d]: [i8; 4], out: &mut [u8]) {
     }
 }
 
-impl<const VNNI: bool> Simd for Avx512<VNNI> {
+impl<const VNNI: bool, const TABLES: bool> Simd for Avx512<VNNI, TABLES> {
     const LANES: usize = 16;
     const TILE: &'static [usize] = &[4, 4, 4, 4, 4, 4];
     const DIRECT: usize = 4;
@@ -301,7 +350,18 @@ impl<const VNNI: bool> Simd for Avx512<VNNI> {
 
     #[inline(always)]
     fn call<K: Kernel>(self, k: K) -> K::Out {
-        if VNNI { op!(call_vnni(Avx512(()), k)) } else { op!(call_avx512(Avx512(()), k)) }
+        match (VNNI, TABLES) {
+            (true, true) => op!(call_tables(Avx512(()), k)),
+            (true, false) => op!(call_vnni(Avx512(()), k)),
+            (false, _) => op!(call_avx512(Avx512(()), k)),
+        }
+    }
+    #[inline(always)]
+    fn call_five<K: Kernel>(self, k: K) -> K::Out {
+        if VNNI && std::arch::is_x86_feature_detected!("avx512vbmi") {
+            return op!(call_tables(Avx512(()), k));
+        }
+        self.call(k)
     }
     #[inline(always)]
     unsafe fn tile<T: TileKernel>(self, m: usize, t: T) {
@@ -337,28 +397,50 @@ impl<const VNNI: bool> Simd for Avx512<VNNI> {
     fn down<const BITS: u32>(self, x: __m512i) -> __m512i {
         match BITS {
             2 => op!(_mm512_srli_epi16::<2>(x)),
-            _ => op!(_mm512_srli_epi16::<4>(x)),
+            3 => op!(_mm512_srli_epi16::<3>(x)),
+            4 => op!(_mm512_srli_epi16::<4>(x)),
+            _ => op!(_mm512_srli_epi16::<6>(x)),
         }
     }
     #[inline(always)]
-    fn digit(self, x: __m512i) -> __m512i {
-        op!({
-            // Averages round up: one less makes them 3x/4 rounded so that the upper bits are those of 3x/256.
-            let x = _mm512_subs_epu8(x, _mm512_set1_epi8(1));
-            let half = _mm512_avg_epu8(x, _mm512_setzero_si512());
-            let quarters = _mm512_avg_epu8(x, half);
-            _mm512_and_si512(_mm512_srli_epi16::<6>(quarters), _mm512_set1_epi8(3))
-        })
+    fn up<const BITS: u32>(self, x: __m512i) -> __m512i {
+        match BITS {
+            2 => op!(_mm512_slli_epi16::<2>(x)),
+            _ => op!(_mm512_slli_epi16::<6>(x)),
+        }
     }
     #[inline(always)]
-    fn triple(self, x: __m512i) -> __m512i {
-        op!(_mm512_add_epi8(x, opaque_zmm(_mm512_add_epi8(x, x))))
+    fn join(self, a: __m512i, b: __m512i) -> __m512i {
+        op!(_mm512_or_si512(a, b))
+    }
+    #[inline(always)]
+    fn sixteen(self, table: &'static [u8; 16], x: __m512i) -> __m512i {
+        // SAFETY: 16 bytes; features as in `op!`.
+        let table = unsafe { _mm512_broadcast_i32x4(_mm_loadu_si128(table.as_ptr().cast())) };
+        op!(_mm512_shuffle_epi8(table, x))
+    }
+    #[inline(always)]
+    fn where_least(self, x: __m512i, least: u8, below: __m512i, above: __m512i) -> __m512i {
+        op!(_mm512_mask_mov_epi8(below, _mm512_cmpge_epu8_mask(x, _mm512_set1_epi8(least as i8)), above))
+    }
+    #[inline(always)]
+    fn five(self, x: __m512i) -> [__m512i; 2] {
+        if TABLES { op!(five_by_tables(x)) } else { five_by_halves(self, x) }
     }
 
-    const VECTORS: bool = VNNI;
+    const VECTORS: Vectors = if VNNI { Vectors::Bytes } else { Vectors::Codes };
     #[inline(always)]
     fn plane(self, x: __m512i, p: usize) -> __m512i {
         op!(_mm512_and_si512(x, _mm512_set1_epi8((3u8 << (2 * p)) as i8)))
+    }
+    #[inline(always)]
+    fn planes(self, x: __m512i) -> [__m512i; 4] {
+        let mask = |p: u32| op!(_mm512_set1_epi8((3u8 << (2 * p)) as i8));
+        op!(under_masks(x, [mask(0), mask(1), mask(2), mask(3)]))
+    }
+    #[inline(always)]
+    fn after(self, x: __m512i, sums: [__m512i; 4]) -> (__m512i, [__m512i; 4]) {
+        op!(after(x, sums))
     }
 
     #[inline(always)]
