@@ -6,6 +6,7 @@ use crate::checks::{check_aliasing, check_lengths, check_special_widths, evaluat
 use crate::claims::Claims;
 pub use crate::error::LaunchError;
 use crate::guards;
+use crate::native::{format_of, packed_format};
 use crate::pool::LaunchPool;
 use crate::report::{LaunchReport, Phases, trap_at_end};
 use crate::resonance::{Held, LaunchClaims, LaunchResonance, Resonance};
@@ -386,7 +387,9 @@ fn check_value(owner: u64, kernel: &Kernel, param: &Param, value: &ArgValue) -> 
         (ParamKind::Scalar(t), ArgValue::Scalar(u, _)) if t == u => &[],
         (ParamKind::Buffer { count: None, .. }, ArgValue::Buffer(v)) => std::slice::from_ref(v),
         (ParamKind::Buffer { count: Some(n), .. }, ArgValue::Buffers(v)) if v.len() == *n as usize => v,
-        (ParamKind::Packed { .. }, ArgValue::Packed(_)) => &[],
+        (ParamKind::Packed { format, .. }, ArgValue::Packed(w)) if packed_format(*format) == w.format() => {
+            &[]
+        }
         _ => return Err(wrong()),
     };
     for v in views {
@@ -417,7 +420,7 @@ pub fn describe_param(kind: &ParamKind) -> String {
                 Some(n) => format!("an array of {n} `{word}` buffers of {elem}"),
             }
         }
-        ParamKind::Packed { .. } => "packed weights".into(),
+        ParamKind::Packed { format, .. } => format!("packed weights of format {format}"),
     }
 }
 
@@ -426,7 +429,7 @@ fn describe_value(value: &ArgValue) -> String {
         ArgValue::Scalar(t, _) => format!("a {t} number"),
         ArgValue::Buffer(v) => format!("a buffer of {}", v.elem),
         ArgValue::Buffers(v) => format!("an array of {} buffers", v.len()),
-        ArgValue::Packed(w) => format!("packed weights of {} x {}", w.n(), w.k()),
+        ArgValue::Packed(w) => format!("packed weights of format {}, {} x {}", format_of(w), w.n(), w.k()),
     }
 }
 

@@ -112,6 +112,13 @@ pub fn packed_format(format: PackFormat) -> PackedFormat {
     }
 }
 
+/// How the instruction set calls a format of the kernels.
+pub fn format_of(w: &PackedWeights) -> PackFormat {
+    let mut same = PackFormat::ALL.iter().copied().filter(|f| packed_format(*f) == w.format());
+    // Every format of the kernels has a name: a test compares the lists.
+    same.next().unwrap_or(PackFormat::T2)
+}
+
 /// Packs `n` rows of `k` weights given as numbers: integers for the layouts of integers (scales are 1), else the nearest floats.
 ///
 /// # Errors

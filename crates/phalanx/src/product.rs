@@ -15,11 +15,13 @@
 //! ```
 
 use crate::ops::OpError;
-use crate::{Buffer, Cpu, Error, Kernel, Launcher, PackedWeights};
+use crate::{BoundLaunch, Buffer, Cpu, Error, Kernel, Launcher, PackedWeights};
 use phalanx_isa::PackFormat;
 use phalanx_kernels::{Activation, Plan, Split};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use phalanx_exec::native::format_of;
 pub use phalanx_exec::native::pack;
 
 /// Rows of activations that a block quantises.
@@ -35,13 +37,19 @@ pub struct Linear {
     split: Option<Split>,
 }
 
-/// How the instruction set calls a format of the kernels.
-fn format_of(w: &PackedWeights) -> PackFormat {
-    let all = PackFormat::ALL.iter().copied();
-    let mut same = all.filter(|f| phalanx_exec::native::packed_format(*f) == w.format());
-    // Every format of the kernels has a name: a test of the executor compares the lists.
-    same.next().unwrap_or(PackFormat::T2)
+/// A division of a product over threads, and what the product took with it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Timed {
+    /// Along what it divides.
+    pub split: Split,
+    /// The tiles.
+    pub plan: Plan,
+    /// Seconds: the shortest of several runs.
+    pub seconds: f64,
 }
+
+/// Time that [`Linear::measure`] spends on each division, unless one run takes longer.
+const MEASURE: Duration = Duration::from_millis(12);
 
 fn mode(activation: Activation) -> &'static str {
     match activation {
@@ -143,6 +151,55 @@ impl Linear {
             Some(split) => Plan::with(split, m, n, threads),
             None => Plan::choose(self.weights.format(), m, n, threads),
         }
+    }
+
+    /// Times the product of `m` rows of activations with every division that there is for this device's threads, fastest first.
+    /// All of them give the same bits.
+    ///
+    /// # Errors
+    /// No memory for activations and outputs; what the launch refuses.
+    pub fn measure(&self, m: usize) -> Result<Vec<Timed>, Error> {
+        let (n, k) = (self.weights.n(), self.weights.k());
+        let y = self.cpu.zeros::<f32>(m * n)?;
+        let mut all: Vec<(Timed, BoundLaunch)> = Vec::new();
+        for split in [Split::None, Split::Weights, Split::Activations, Split::Both] {
+            let plan = Plan::with(split, m, n, self.cpu.threads());
+            if plan.is_empty() || plan.split() != split || all.iter().any(|(t, _)| t.plan == plan) {
+                continue;
+            }
+            let layer = self.clone().split(split);
+            let launch = match self.is_quantised() {
+                true => layer.quantised(&self.cpu.zeros(m * k)?, &self.cpu.buffer(&vec![1f32; m])?, &y)?,
+                false => layer.floats(&self.cpu.zeros(m * k)?, &y)?,
+            };
+            all.push((Timed { split, plan, seconds: f64::INFINITY }, launch.bind()?));
+        }
+        let count = all.len() as u32;
+        let begin = Instant::now();
+        let mut rounds = 0;
+        // In turn, so that what disturbs the machine meets all of them; the first round warms caches and threads.
+        while rounds < 3 || begin.elapsed() < MEASURE * count {
+            for (timed, launch) in &mut all {
+                let from = Instant::now();
+                launch.run()?;
+                if rounds > 0 {
+                    timed.seconds = timed.seconds.min(from.elapsed().as_secs_f64());
+                }
+            }
+            rounds += 1;
+        }
+        let mut all: Vec<Timed> = all.into_iter().map(|(timed, _)| timed).collect();
+        all.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
+        Ok(all)
+    }
+
+    /// This product with the division that [`Linear::measure`] finds fastest for `m` rows of activations, for all numbers of rows.
+    ///
+    /// # Errors
+    /// As [`Linear::measure`].
+    pub fn fastest(self, m: usize) -> Result<Linear, Error> {
+        let best = self.measure(m)?.first().map(|t| t.split);
+        Ok(Linear { split: best.or(self.split), ..self })
     }
 
     /// The launch of a product with activations that are quantised already; see [`quantise`].

@@ -124,6 +124,50 @@ fn what_does_not_fit_is_refused() {
     assert!(refused.is_err(), "integers take codes");
 }
 
+#[test]
+fn divisions_are_timed_and_the_fastest_is_taken() {
+    for (threads, m, count) in [(1, 3, 1), (2, 1, 2), (2, 300, 3)] {
+        let cpu = Cpu::builder().threads(threads).build().unwrap();
+        for format in [PackFormat::T2, PackFormat::F32] {
+            let layer = Linear::new(&cpu, weights(format, 200, 40, &mut Rng(4)));
+            let timed = layer.measure(m).unwrap();
+            assert_eq!(timed.len(), count, "{timed:?}");
+            assert!(timed.windows(2).all(|t| t[0].seconds <= t[1].seconds && t[0].plan != t[1].plan));
+            assert!(timed.iter().all(|t| t.seconds < 60.0 && t.plan.split() == t.split));
+            let fastest = layer.clone().fastest(m).unwrap();
+            assert!(timed.iter().any(|t| t.plan == fastest.plan(m)));
+            assert_eq!(layer.measure(0).unwrap(), []);
+        }
+    }
+}
+
+/// A kernel says which packed form it takes, and of which shape: others are refused before anything runs.
+#[test]
+fn weights_of_another_form_or_shape_are_refused() {
+    let text = "kernel k(in x: f32[], in w: packed[f16, n, k], out y: f32[], n: u32, k: u32) block 1 grid 1 {
+        matmul.f.f32 y[0], w, x[0], 1, 0, n, n, k
+        exit
+    }";
+    let cpu = Cpu::new().unwrap();
+    let kernel = cpu.load(text).unwrap().only_kernel().unwrap();
+    let (x, y) = (cpu.zeros::<f32>(8).unwrap(), cpu.zeros::<f32>(5).unwrap());
+    let run = |format, n, k| {
+        let w = weights(format, n, k, &mut Rng(3));
+        let launch = kernel.launch_declared().arg("x", &x).arg("w", &w).arg("y", &y);
+        launch.arg("n", 5u32).arg("k", 8u32).run().map_err(|e| e.to_string())
+    };
+    run(PackFormat::F16, 5, 8).unwrap();
+    for format in PackFormat::ALL.iter().copied().filter(|f| *f != PackFormat::F16) {
+        let message = run(format, 5, 8).unwrap_err();
+        assert!(message.contains("`w`") && message.contains("packed weights of format f16"), "{message}");
+        assert!(message.contains(&format!("of format {format}, 5 x 8")), "{message}");
+    }
+    for (n, k) in [(4, 8), (5, 7), (6, 8)] {
+        let message = run(PackFormat::F16, n, k).unwrap_err();
+        assert!(message.contains("packed[5, 8]") && message.contains(&format!("{n} x {k}")), "{message}");
+    }
+}
+
 /// Blocks that write the same elements trap, and the report is the same with any number of threads.
 #[test]
 fn overlapping_outputs_trap_at_the_same_block() {

@@ -9,7 +9,8 @@ use phalanx::asm::{SourceMap, assemble, disassemble};
 use phalanx::isa::{
     Effect, Expr, ExprOp, Inst, Kernel as KernelData, Kind, Loc, PackFormat, ParamKind, Place, PlaceItem,
 };
-use phalanx::kernels::{Plan, Split, limits};
+use phalanx::kernels::{Split, limits};
+use phalanx::product::{self, Linear, Timed};
 use phalanx::verify::{AccessPattern, KernelAnalysis, ObjectUse, Scope, collective, writes};
 use phalanx::{Cpu, Kernel, Program};
 use phalanx_engine::{Graph, ModelFile, Options, ParallelConfig};
@@ -25,7 +26,7 @@ pub struct Args {
     /// Program text, binary module, or a model file (MODEL.gguf)
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Show too how products with weights of this format and shape are divided
+    /// Show too how products with weights of this format and shape can be divided, each division timed
     #[arg(long, value_name = "FORMAT:NxK", value_parser = product)]
     product: Option<(PackFormat, usize, usize)>,
     /// Where it would run
@@ -101,26 +102,34 @@ fn product(text: &str) -> Result<(PackFormat, usize, usize), String> {
     Ok((format, n, k))
 }
 
-/// How products with such weights are divided over this device's threads.
+/// How products with such weights can be divided over this device's threads, each division timed, and which is taken.
 fn plans(cpu: &Cpu, (format, n, k): (PackFormat, usize, usize), console: Console) -> anyhow::Result<()> {
-    let layout = phalanx::exec::native::packed_format(format);
+    let layer = Linear::new(cpu, product::pack(format, n, k, &vec![0.0; n * k])?.into());
     console.line("")?;
     console.line(format!("product  {format} {n} x {k}, {}", count(cpu.threads() as u64, "thread")))?;
-    console.line(format!("{:>9}  {:14} {:>6}  tile", "columns", "divided along", "tiles"))?;
+    console.line(format!(
+        "{:>7}  {:13} {:>5}  {:35} {:>9}",
+        "columns", "divided along", "tiles", "tile", "GMAC/s"
+    ))?;
     for m in [1, 2, 4, 8, 32, 128, 512] {
-        let plan = Plan::choose(layout, m, n, cpu.threads());
-        let along = match plan.split() {
-            Split::None => "nothing",
-            Split::Weights => "weight rows",
-            Split::Activations => "columns",
-            Split::Both => "both",
-        };
-        let tile = format!("{} columns x {} weight rows", plan.tile_m, plan.tile_n);
-        console.line(format!("{m:>9}  {along:14} {:>6}  {tile}", plan.len()))?;
-        console.row(&json!({
-            "product": format.name(), "n": n, "k": k, "columns": m, "threads": cpu.threads(),
-            "divided_along": along, "tiles": plan.len(), "tile_columns": plan.tile_m, "tile_rows": plan.tile_n,
-        }))?;
+        let timed = layer.measure(m)?;
+        let taken = layer.plan(m);
+        for Timed { split, plan, seconds } in &timed {
+            let along = match split {
+                Split::None => "nothing",
+                Split::Weights => "weight rows",
+                Split::Activations => "columns",
+                Split::Both => "both",
+            };
+            let (taken, mark) = if *plan == taken { (true, "  taken") } else { (false, "") };
+            let tile = format!("{} columns x {} weight rows", plan.tile_m, plan.tile_n);
+            let rate = (m * n * k) as f64 / seconds / 1e9;
+            console.line(format!("{m:>7}  {along:13} {:>5}  {tile:35} {rate:>9.1}{mark}", plan.len()))?;
+            console.row(&json!({
+                "product": format.name(), "n": n, "k": k, "columns": m, "threads": cpu.threads(), "divided_along": along,
+                "tiles": plan.len(), "tile_columns": plan.tile_m, "tile_rows": plan.tile_n, "gmac_per_s": rate, "taken": taken,
+            }))?;
+        }
     }
     Ok(())
 }
