@@ -23,9 +23,9 @@ struct Point {
 /// Bits of a weight in its packed form, scales included.
 fn bits(format: &str) -> Option<f64> {
     Some(match format {
-        "i2_s" => 2.0,
+        "i2_s" | "tl1" | "tl2" => 2.0,
         "t3" => 1.6,
-        "tq2_0" => 2.0 + 16.0 / 256.0,
+        "tq2_0" | "tq1_0" => 2.0 + 16.0 / 256.0,
         "i8" => 8.0,
         "q8_0" => 8.5,
         "q4_0" => 4.5,
@@ -38,7 +38,10 @@ fn bits(format: &str) -> Option<f64> {
 /// A row of a record, where it is of a product.
 fn point(row: &Value) -> Option<Point> {
     let case: Vec<&str> = row.get("case")?.as_str()?.split(' ').collect();
-    let [format, shape, columns, threads, ..] = case[..] else { return None };
+    let [format, shape, columns, threads, ref rest @ ..] = case[..] else { return None };
+    if rest.first() == Some(&"to") {
+        return None;
+    }
     shape.split_once('x')?;
     let columns: f64 = columns.strip_prefix('x')?.parse().ok()?;
     let number = |key: &str| row.get(key)?.as_f64();
@@ -152,6 +155,7 @@ mod tests {
     fn products_become_points() {
         let record = "{\"case\":\"i2_s 2560x2560 x1 1t avx2\",\"ours\":80.0,\"limit\":100.0,\"machine\":\"M\"}\n\
              {\"case\":\"f32 2560x2560 x512 1t avx2\",\"ours\":50.0,\"limit\":60.0,\"machine\":\"M\"}\n\
+             {\"case\":\"f32 2560x2560 x512 2t to 1t avx2\",\"ours\":90.0,\"limit\":100.0,\"machine\":\"M\"}\n\
              {\"case\":\"saxpy\",\"ours\":1.0,\"limit\":null,\"machine\":\"M\"}\n";
         let svg = chart(record, 1).unwrap();
         assert_eq!(svg.matches("<title>").count(), 2);

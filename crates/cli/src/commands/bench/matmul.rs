@@ -1,56 +1,75 @@
 //! Matrix products: beside the limits of the machine at that working set, or beside a rival, in the same run.
 
+mod matrix;
+
 use super::rivals::{Against, Process, Rival};
-use super::timing::{Interval, interval, median};
+use super::timing::{alone, interval, median, paired_beside};
 use super::{Row, Table};
 use crate::console::say;
 use crate::device::Device;
 use crate::failure::usage;
+use crate::machine::scaling;
 use anyhow::Context;
+use matrix::{Matrix, Ours, Random, distance, tolerance};
 use phalanx::isa::PackFormat;
-use phalanx::kernels::{Input, Output, Rows, Tile, limits, quantise, reference};
-use phalanx::product::{self, Linear};
-use phalanx::{BoundLaunch, Buffer, Cpu, PackedWeights, Tier};
+use phalanx::kernels::{Activation, Input, Output, Rows, Scratch, Tile, limits, matmul};
+use phalanx::{Cpu, Tier};
 use serde_json::json;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Bytes of weights at least that a product from memory goes through before it meets one again.
-const ROTATION: usize = 96 << 20;
-/// Weight rows whose outputs are compared with the plain reference.
-const CHECKED: usize = 4;
-/// How long a sample, a limit and a case take, roughly.
+/// How long a sample and a limit take, roughly.
 const SAMPLE: f64 = 0.004;
-const LIMIT: Duration = Duration::from_millis(24);
-const BUDGET: Duration = Duration::from_millis(1500);
+const LIMIT: Duration = Duration::from_millis(16);
+/// How long a case takes, roughly: beside the limits, and beside a rival, whose ratio wants more pairs.
+const BUDGET: Duration = Duration::from_millis(350);
+const RIVAL_BUDGET: Duration = Duration::from_millis(1500);
 const PAIRS: (usize, usize) = (9, 100);
 /// A sample counts as undisturbed where the front end does at least this part of the most that was seen in the run.
 const QUIET: f64 = 0.9;
+/// Columns from which the gain of a second thread is measured: fewer are bound by memory.
+const MANY: usize = 32;
 
 const SHAPES: [(usize, usize); 6] =
     [(640, 2560), (2560, 2560), (6912, 2560), (2560, 6912), (4096, 14336), (3200, 8640)];
 const COLUMNS: [usize; 7] = [1, 2, 4, 8, 32, 128, 512];
 
-/// Names of formats as files and people use them, with the packed form that they run from.
-const FORMATS: [(&str, PackFormat); 9] = [
-    ("i2_s", PackFormat::T2),
-    ("t3", PackFormat::T3),
-    ("tq2_0", PackFormat::T2Blocks),
-    ("i8", PackFormat::I8),
-    ("q8_0", PackFormat::Q80),
-    ("q4_0", PackFormat::Q40),
-    ("f32", PackFormat::F32),
-    ("f16", PackFormat::F16),
-    ("bf16", PackFormat::Bf16),
-];
+/// A format of weights as files and people call it, with the packed form that it runs from.
+#[derive(Clone, Copy, Debug)]
+struct Format {
+    name: &'static str,
+    packed: PackFormat,
+    /// Whether an earlier one has the same packed form: measured only where asked for by name.
+    again: bool,
+}
+
+const FORMATS: [Format; 12] = {
+    const fn new(name: &'static str, packed: PackFormat, again: bool) -> Format {
+        Format { name, packed, again }
+    }
+    [
+        new("i2_s", PackFormat::T2, false),
+        new("t3", PackFormat::T3, false),
+        new("tq2_0", PackFormat::T2Blocks, false),
+        new("i8", PackFormat::I8, false),
+        new("q8_0", PackFormat::Q80, false),
+        new("q4_0", PackFormat::Q40, false),
+        new("f32", PackFormat::F32, false),
+        new("f16", PackFormat::F16, false),
+        new("bf16", PackFormat::Bf16, false),
+        new("tl1", PackFormat::T2, true),
+        new("tl2", PackFormat::T2, true),
+        new("tq1_0", PackFormat::T2Blocks, true),
+    ]
+};
 
 /// Which products.
 #[derive(clap::Args, Debug)]
 pub struct Options {
-    /// matmul: formats of weights, of i2_s, t3, tq2_0, i8, q8_0, q4_0, f32, f16, bf16 [default: all]
+    /// matmul: formats of weights, of i2_s, t3, tq2_0, i8, q8_0, q4_0, f32, f16, bf16 [default: all], and of tl1,
+    /// tl2 and tq1_0, which run from the packed form of i2_s and tq2_0
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = format_named)]
-    format: Vec<(&'static str, PackFormat)>,
+    format: Vec<Format>,
     /// matmul: shapes of weights, rows and columns [default: six of BitNet's and Llama's]
     #[arg(long, value_name = "NxK", value_delimiter = ',', value_parser = shape)]
     shape: Vec<(usize, usize)>,
@@ -75,9 +94,9 @@ enum From {
     Memory,
 }
 
-fn format_named(name: &str) -> Result<(&'static str, PackFormat), String> {
-    let all = || FORMATS.map(|f| f.0).join(", ");
-    FORMATS.into_iter().find(|f| f.0 == name).ok_or_else(|| format!("formats are {}", all()))
+fn format_named(name: &str) -> Result<Format, String> {
+    let all = || FORMATS.map(|f| f.name).join(", ");
+    FORMATS.into_iter().find(|f| f.name == name).ok_or_else(|| format!("formats are {}", all()))
 }
 
 fn shape(text: &str) -> Result<(usize, usize), String> {
@@ -100,214 +119,44 @@ impl Options {
             None => Ok(()),
         }
     }
-}
 
-/// A product of ours, with weights in turn.
-struct Ours {
-    /// Quantises the activations, where a rival does that too and the format takes codes.
-    first: Option<BoundLaunch>,
-    launches: Vec<BoundLaunch>,
-    y: Buffer<f32>,
-    next: usize,
-}
-
-impl Ours {
-    fn run(&mut self) -> anyhow::Result<()> {
-        if let Some(first) = &self.first {
-            first.run()?;
+    /// Whether weights come from memory, and whether that is not what goes without saying.
+    fn memory(&self, (n, k): (usize, usize), m: usize) -> (bool, &'static str) {
+        let auto = m <= 12 && (n, k) != SHAPES[0];
+        match self.from {
+            From::Auto => (auto, ""),
+            From::Cache => (false, if auto { " cache" } else { "" }),
+            From::Memory => (true, if auto { "" } else { " memory" }),
         }
-        self.launches[self.next].run()?;
-        self.next = (self.next + 1) % self.launches.len();
-        Ok(())
     }
-
-    fn sample(&mut self, runs: u32) -> anyhow::Result<f64> {
-        let from = Instant::now();
-        for _ in 0..runs {
-            self.run()?;
-        }
-        Ok(from.elapsed().as_secs_f64() / f64::from(runs))
-    }
-}
-
-/// splitmix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-    fn float(&mut self) -> f32 {
-        (self.next() >> 40) as f32 / (1u32 << 23) as f32 - 1.0
-    }
-}
-
-/// Weights as numbers that the format holds exactly, and that other writers of the format give the same codes and scales: each
-/// block of 32 has the value that decides its scale.
-fn weights(format: PackFormat, n: usize, k: usize) -> Vec<f32> {
-    let mut rng = Random(1);
-    let mut weight = |i: usize| {
-        let r = rng.next() >> 32;
-        match format {
-            PackFormat::T2 | PackFormat::T3 | PackFormat::T2Blocks => (r % 3) as f32 - 1.0,
-            PackFormat::Q40 if i.is_multiple_of(32) => -8.0,
-            PackFormat::Q40 => (r % 16) as f32 - 8.0,
-            PackFormat::Q80 if i.is_multiple_of(32) => 127.0,
-            PackFormat::I8 | PackFormat::Q80 => (r % 255) as f32 - 127.0,
-            // Eight significant bits: exact in every format of floats.
-            PackFormat::F32 | PackFormat::F16 | PackFormat::Bf16 => ((r % 255) as f32 - 127.0) / 1024.0,
-        }
-    };
-    (0..n * k).map(|i| weight(i % k)).collect()
-}
-
-/// Everything about one format and shape.
-struct Matrix {
-    name: &'static str,
-    format: PackFormat,
-    n: usize,
-    k: usize,
-    values: Vec<f32>,
-    copies: Vec<Arc<PackedWeights>>,
-}
-
-impl Matrix {
-    fn new((name, format): (&'static str, PackFormat), (n, k): (usize, usize)) -> anyhow::Result<Matrix> {
-        let values = weights(format, n, k);
-        Ok(Matrix {
-            name,
-            format,
-            n,
-            k,
-            copies: vec![Arc::new(product::pack(format, n, k, &values)?)],
-            values,
-        })
-    }
-
-    /// As many copies as a working set takes.
-    fn copies(&mut self, memory: bool) -> anyhow::Result<usize> {
-        if !memory {
-            return Ok(1);
-        }
-        let needed = ROTATION.div_ceil(self.copies[0].bytes().len().max(1)).max(2);
-        while self.copies.len() < needed {
-            let copy = product::pack(self.format, self.n, self.k, &self.values)?;
-            self.copies.push(Arc::new(copy));
-        }
-        Ok(needed)
-    }
-
-    /// Writes the weights for a rival, as its program says.
-    fn write(&self, dir: &Path) -> anyhow::Result<&'static str> {
-        let ints = || self.values.iter().map(|v| *v as i8 as u8).collect::<Vec<u8>>();
-        let floats = |values: &[f32]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
-        for old in ["w.i8", "w.scale", "w.f32"] {
-            let _ = std::fs::remove_file(dir.join(old));
-        }
-        Ok(match self.format {
-            PackFormat::T2 | PackFormat::T3 | PackFormat::T2Blocks => {
-                std::fs::write(dir.join("w.i8"), ints())?;
-                std::fs::write(dir.join("w.scale"), floats(&[1.0]))?;
-                "ternary"
-            }
-            PackFormat::I8 => {
-                std::fs::write(dir.join("w.i8"), ints())?;
-                std::fs::write(dir.join("w.scale"), floats(&vec![1.0; self.n]))?;
-                "i8"
-            }
-            _ => {
-                std::fs::write(dir.join("w.f32"), floats(&self.values))?;
-                self.format.name()
-            }
-        })
-    }
-
-    fn ours(&self, cpu: &Cpu, x: &[f32], copies: usize, quantised_in_time: bool) -> anyhow::Result<Ours> {
-        let m = x.len() / self.k;
-        let y = cpu.zeros::<f32>(m * self.n)?;
-        let input = cpu.buffer(x)?;
-        let layers = self.copies[..copies].iter().map(|w| Linear::new(cpu, Arc::clone(w)));
-        if self.copies[0].format().is_float() {
-            let launches =
-                layers.map(|l| Ok(l.floats(&input, &y)?.bind()?)).collect::<anyhow::Result<_>>()?;
-            return Ok(Ours { first: None, launches, y, next: 0 });
-        }
-        let (q, scale) = (cpu.zeros::<i8>(x.len())?, cpu.zeros::<f32>(m)?);
-        let first = product::quantise(cpu, &input, &q, &scale, self.k)?.bind()?;
-        first.run()?;
-        let launches =
-            layers.map(|l| Ok(l.quantised(&q, &scale, &y)?.bind()?)).collect::<anyhow::Result<_>>()?;
-        Ok(Ours { first: quantised_in_time.then_some(first), launches, y, next: 0 })
-    }
-
-    /// Whether the outputs of some weight rows are those of the plain reference, bit for bit.
-    fn agrees(&self, x: &[f32], y: &[f32]) -> anyhow::Result<bool> {
-        let (w, n, k) = (&self.copies[0], self.n, self.k);
-        let m = x.len() / k;
-        let mut codes = vec![0i8; x.len()];
-        let rows = x.chunks(k).zip(codes.chunks_mut(k));
-        let scales: Vec<f32> = rows.map(|(x, q)| quantise(Tier::Scalar, x, q).scale).collect();
-        let count = CHECKED.min(n);
-        for first in [0, n - count] {
-            let input = match w.format().is_float() {
-                true => Input::Floats(Rows::new(x, m, k, k)?),
-                false => Input::Codes { rows: Rows::new(&codes, m, k, k)?, scales: Some(&scales) },
-            };
-            let mut expected = vec![0f32; m * count];
-            let tile = Tile::new(&mut expected, m, count, count)?;
-            let activation = phalanx::kernels::Activation::None;
-            reference::matmul(w, first, input, Output::Floats { tile, bias: None, activation })?;
-            let found = y.chunks(n).flat_map(|row| &row[first..first + count]);
-            if !found.zip(&expected).all(|(a, b)| a.to_bits() == b.to_bits()) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-}
-
-/// How far the rival's answer may be from ours, relative to its length as a vector: both sides round activations to 8 bits in
-/// their own way for integer weights, and to 16 for weights of 16 bits.
-fn tolerance(format: PackFormat) -> f64 {
-    match format {
-        PackFormat::F32 => 1e-5,
-        PackFormat::F16 | PackFormat::Bf16 => 5e-3,
-        _ => 0.02,
-    }
-}
-
-fn distance(a: &[f32], b: &[f32]) -> f64 {
-    if a.len() != b.len() {
-        return f64::INFINITY;
-    }
-    let square = |v: f64| v * v;
-    let off: f64 = a.iter().zip(b).map(|(a, b)| square(f64::from(*a) - f64::from(*b))).sum();
-    (off / b.iter().map(|b| square(f64::from(*b))).sum::<f64>()).sqrt()
 }
 
 /// Multiply-accumulates a second that are possible: by arithmetic, and by reading all weights for each product.
 fn limit(matrix: &Matrix, copies: usize, m: usize, threads: usize, tier: Tier) -> Option<f64> {
-    let peak = match matrix.copies[0].format().is_float() {
-        true => limits::f32_rate(tier, LIMIT),
-        false => limits::int8_rate(tier, LIMIT),
-    }? * threads as f64;
+    let format = matrix.copies[0].format();
+    let peak = limits::product_rate(tier, format, m, LIMIT)? * threads as f64;
     let slices: Vec<&[u8]> = matrix.copies[..copies].iter().map(|w| w.bytes()).collect();
     let read = limits::read_rate(&slices, threads, 3 * LIMIT);
     let macs = (matrix.n * matrix.k * m) as f64;
     Some(peak.min(macs * read / slices[0].len() as f64))
 }
 
+/// Seconds of a product on both sides, and what the front end did meanwhile.
+#[derive(Clone, Copy)]
+struct Sample {
+    ours: f64,
+    rival: f64,
+    quiet: f64,
+}
+
 /// Samples of both sides in turn; only those during which nobody disturbed the core, where there are enough.
 struct Samples {
-    all: Vec<(f64, f64, f64)>,
+    all: Vec<Sample>,
 }
 
 impl Samples {
     fn take(ours: &mut Ours, mut rival: Option<&mut Process>, best: &mut f64) -> anyhow::Result<Samples> {
-        for _ in 0..ours.launches.len().min(8) {
+        for _ in 0..ours.copies().min(8) {
             ours.run()?;
         }
         let once = ours.sample(1)?.max(1e-7);
@@ -322,13 +171,14 @@ impl Samples {
         };
         let mut all = Vec::new();
         let begin = Instant::now();
-        while all.len() < PAIRS.0 || (begin.elapsed() < BUDGET && all.len() < PAIRS.1) {
+        let budget = if rival.is_some() { RIVAL_BUDGET } else { BUDGET };
+        while all.len() < PAIRS.0 || (begin.elapsed() < budget && all.len() < PAIRS.1) {
             let before = limits::quiet();
             let theirs = |rival: &mut Option<&mut Process>| match rival {
                 None => Ok(f64::NAN),
                 Some(r) => r.run(rival_runs).map(|s| s / f64::from(rival_runs)),
             };
-            let (a, b) = if all.len() % 2 == 0 {
+            let (ours, rival) = if all.len() % 2 == 0 {
                 let a = ours.sample(runs)?;
                 (a, theirs(&mut rival)?)
             } else {
@@ -337,13 +187,13 @@ impl Samples {
             };
             let quiet = before.zip(limits::quiet()).map_or(1.0, |(a, b)| a.min(b));
             *best = best.max(quiet);
-            all.push((a, b, quiet));
+            all.push(Sample { ours, rival, quiet });
         }
         Ok(Samples { all })
     }
 
-    fn undisturbed(&self, best: f64) -> Vec<(f64, f64, f64)> {
-        let quiet: Vec<_> = self.all.iter().copied().filter(|s| s.2 >= QUIET * best).collect();
+    fn undisturbed(&self, best: f64) -> Vec<Sample> {
+        let quiet: Vec<_> = self.all.iter().copied().filter(|s| s.quiet >= QUIET * best).collect();
         if quiet.len() >= PAIRS.0 / 2 { quiet } else { self.all.clone() }
     }
 }
@@ -353,8 +203,7 @@ impl Samples {
 /// # Errors
 /// A launch fails, a rival cannot be started, or stdout cannot be written.
 pub fn run(device: &Device, options: &Options, against: &Against, table: &mut Table) -> anyhow::Result<()> {
-    let tier = device.tier();
-    let pick = |given: &[(usize, usize)]| match (given, options.quick) {
+    let shapes = match (&options.shape[..], options.quick) {
         ([], true) => vec![SHAPES[1], SHAPES[4]],
         ([], false) => SHAPES.to_vec(),
         (given, _) => given.to_vec(),
@@ -367,136 +216,215 @@ pub fn run(device: &Device, options: &Options, against: &Against, table: &mut Ta
     if columns.contains(&0) {
         return Err(usage("0 columns make no product".to_string()));
     }
-    let formats = if options.format.is_empty() { FORMATS.to_vec() } else { options.format.clone() };
+    let formats: Vec<Format> = match &options.format[..] {
+        [] => FORMATS.into_iter().filter(|f| !f.again).collect(),
+        given => given.to_vec(),
+    };
     let threads: Vec<usize> = match device.threads {
         Some(n) => vec![n.into()],
         None if device.open()?.threads() > 1 => vec![1, 2],
         None => vec![1],
     };
-    // Most rivals fix their number of threads when they start.
-    let rival = against.rival(|r| !matches!(r, Rival::Oclgrind | Rival::Llama))?;
-    let start = |t: &usize| Ok((*t, rival.map(|r| Process::start(r, &against.folder, *t)).transpose()?));
-    let mut rivals = threads.iter().map(start).collect::<anyhow::Result<Vec<_>>>()?;
     let dir = std::env::temp_dir().join(format!("phalanx-matmul-{}", std::process::id()));
     std::fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
-    let mut best = 0.0;
-    let mut done = Ok(());
-    'all: for format in formats {
-        for shape in pick(&options.shape) {
-            let mut matrix = Matrix::new(format, shape)?;
-            for m in &columns {
-                for (t, rival) in &mut rivals {
-                    let on = Device { threads: Some(u16::try_from(*t)?), ..device.clone() };
-                    let context = Setting { options, tier, threads: *t, dir: &dir };
-                    done = context.case(&on.open()?, &mut matrix, *m, rival.as_mut(), &mut best, table);
-                    if done.is_err() {
-                        break 'all;
-                    }
-                }
-            }
-        }
-    }
+    let rival = against.rival(|r| !matches!(r, Rival::Oclgrind | Rival::Llama))?;
+    let rival = rival.map(|r| (r, against.folder.as_path()));
+    let mut bench =
+        Bench { device, options, rival, tier: device.tier(), dir: &dir, best: 0.0, started: Vec::new() };
+    let done = bench.all(&formats, &shapes, &columns, &threads, table);
     let _ = std::fs::remove_dir_all(&dir);
     done
 }
 
-struct Setting<'a> {
+struct Bench<'a> {
+    device: &'a Device,
     options: &'a Options,
+    /// With whom to compare, and the folder of the rivals' programs.
+    rival: Option<(Rival, &'a Path)>,
     tier: Tier,
-    threads: usize,
     dir: &'a Path,
+    /// The most that the front end has done so far.
+    best: f64,
+    /// The rival for each number of threads: most fix theirs when they start.
+    started: Vec<(usize, Process)>,
 }
 
-impl Setting<'_> {
-    fn case(
-        &self,
-        cpu: &Cpu,
-        matrix: &mut Matrix,
-        m: usize,
-        rival: Option<&mut Process>,
-        best: &mut f64,
+impl Bench<'_> {
+    fn all(
+        &mut self,
+        formats: &[Format],
+        shapes: &[(usize, usize)],
+        columns: &[usize],
+        threads: &[usize],
         table: &mut Table,
     ) -> anyhow::Result<()> {
-        let (n, k, t) = (matrix.n, matrix.k, self.threads);
-        let memory = match self.options.from {
-            From::Auto => m <= 12 && (n, k) != SHAPES[0],
-            from => from == From::Memory,
-        };
-        let copies = matrix.copies(memory)?;
-        let mut rng = Random(2);
-        let x: Vec<f32> = (0..m * k).map(|_| rng.float()).collect();
-        let mut rival = rival;
-        if let Some(r) = &mut rival {
-            let bytes: Vec<u8> = x.iter().flat_map(|v| v.to_le_bytes()).collect();
-            std::fs::write(self.dir.join("x.f32"), bytes)?;
-            let format = matrix.write(self.dir)?;
-            let case = json!({
-                "format": format, "n": n, "k": k, "m": m, "threads": t, "copies": copies, "dir": self.dir,
-            });
-            if let Err(why) = r.case(case)? {
-                say!("{} {n}x{k} x{m} {t}t: not compared: {why}", matrix.name);
-                return Ok(());
+        for format in formats {
+            for shape in shapes {
+                // Made when first wanted.
+                let mut matrix = None;
+                for m in columns {
+                    for t in threads {
+                        let name = self.name(format.name, *shape, *m, &format!("{t}t"));
+                        if table.wants(&name) {
+                            let matrix = Matrix::once(&mut matrix, format, *shape)?;
+                            self.case(name, matrix, *m, *t, table)?;
+                        }
+                    }
+                    if self.rival.is_some() {
+                        continue;
+                    }
+                    let name = self.name(format.name, *shape, *m, "2t to 1t");
+                    if threads.contains(&1) && threads.contains(&2) && *m >= MANY && table.wants(&name) {
+                        self.threads(name, Matrix::once(&mut matrix, format, *shape)?, *m, table)?;
+                    }
+                    let name = self.name(format.name, *shape, *m, "1t launch cost");
+                    if threads.contains(&1) && *m == 1 && *shape == SHAPES[0] && table.wants(&name) {
+                        self.launch_cost(name, Matrix::once(&mut matrix, format, *shape)?, table)?;
+                    }
+                }
             }
         }
-        let mut ours = matrix.ours(cpu, &x, copies, rival.is_some())?;
+        Ok(())
+    }
+
+    fn name(&self, format: &str, (n, k): (usize, usize), m: usize, how: &str) -> String {
+        let place = self.options.memory((n, k), m).1;
+        format!("{format} {n}x{k} x{m} {how} {}{place}", self.tier)
+    }
+
+    fn open(&self, threads: usize) -> anyhow::Result<Cpu> {
+        Device { threads: Some(u16::try_from(threads)?), ..self.device.clone() }.open()
+    }
+
+    /// The rival with this number of threads, where one is asked for.
+    fn rival(&mut self, threads: usize) -> anyhow::Result<Option<&mut Process>> {
+        let Some((rival, folder)) = self.rival else { return Ok(None) };
+        let at = match self.started.iter().position(|(t, _)| *t == threads) {
+            Some(at) => at,
+            None => {
+                self.started.push((threads, Process::start(rival, folder, threads)?));
+                self.started.len() - 1
+            }
+        };
+        Ok(self.started.get_mut(at).map(|(_, process)| process))
+    }
+
+    /// One product, beside its limits or a rival.
+    fn case(
+        &mut self,
+        case: String,
+        matrix: &mut Matrix,
+        m: usize,
+        t: usize,
+        table: &mut Table,
+    ) -> anyhow::Result<()> {
+        let (n, k, tier, dir) = (matrix.n, matrix.k, self.tier, self.dir);
+        let copies = matrix.copies(self.options.memory((n, k), m).0)?;
+        let cpu = self.open(t)?;
+        let x = activations(m * k);
+        let mut best = self.best;
+        let mut rival = self.rival(t)?;
+        if let Some(r) = &mut rival {
+            let bytes: Vec<u8> = x.iter().flat_map(|v| v.to_le_bytes()).collect();
+            std::fs::write(dir.join("x.f32"), bytes)?;
+            let format = matrix.write(dir)?;
+            let request = json!({
+                "format": format, "n": n, "k": k, "m": m, "threads": t, "copies": copies, "dir": dir,
+            });
+            match r.case(request)? {
+                Ok(what) => say!("{what}"),
+                Err(why) => {
+                    say!("{case}: not compared: {why}");
+                    return Ok(());
+                }
+            }
+        }
+        let quantise = rival.as_ref().is_some_and(|r| r.quantises(matrix.packed));
+        let mut ours = matrix.ours(&cpu, &x, copies, quantise)?;
         ours.run()?;
         let y = ours.y.read()?;
         let mut verified = matrix.agrees(&x, &y)?;
         if let Some(r) = &mut rival {
             r.run(1)?;
-            let theirs = r.answer(&self.dir.join("y.f32"))?;
-            verified &= distance(&theirs, &y) <= tolerance(matrix.format);
+            let theirs = r.answer(&dir.join("y.f32"))?;
+            let far = distance(&theirs, &y);
+            if far > tolerance(matrix.packed) {
+                say!("{case}: the answers are {far} apart, {} is tolerated", tolerance(matrix.packed));
+                verified = false;
+            }
         }
-        let roof = limit(matrix, copies, m, t, self.tier);
-        let samples = Samples::take(&mut ours, rival.as_deref_mut(), best)?;
-        let after = limit(matrix, copies, m, t, self.tier);
-        let kept = samples.undisturbed(*best);
-        say!("{} of {} samples undisturbed", kept.len(), samples.all.len());
+        let roof = limit(matrix, copies, m, t, tier);
+        let samples = Samples::take(&mut ours, rival.as_deref_mut(), &mut best)?;
+        let after = limit(matrix, copies, m, t, tier);
+        let compared = rival.is_some();
+        self.best = best;
+        let kept = samples.undisturbed(best);
+        if kept.len() < samples.all.len() {
+            say!("{} of {} samples undisturbed", kept.len(), samples.all.len());
+        }
         let macs = (n * k * m) as f64 / 1e9;
-        let middle =
-            |side: fn(&(f64, f64, f64)) -> f64| median(&mut kept.iter().map(side).collect::<Vec<_>>());
-        let ratio: Option<Interval> =
-            rival.is_some().then(|| interval(&kept.iter().map(|s| s.1 / s.0).collect::<Vec<_>>()));
+        let middle = |side: fn(&Sample) -> f64| median(&mut kept.iter().map(side).collect::<Vec<_>>());
+        let ratios = || kept.iter().map(|s| s.rival / s.ours).collect::<Vec<_>>();
         table.add(&Row {
-            case: format!("{} {n}x{k} x{m} {t}t {}", matrix.name, self.tier),
+            case,
             unit: "GMAC/s",
-            ours: macs / middle(|s| s.0),
-            rival: rival.is_some().then(|| macs / middle(|s| s.1)),
-            ratio,
+            ours: macs / middle(|s| s.ours),
+            rival: compared.then(|| macs / middle(|s| s.rival)),
+            ratio: compared.then(|| interval(&ratios())),
             limit: roof.into_iter().chain(after).reduce(f64::max).map(|l| l / 1e9),
             verified: Some(verified),
         })
     }
+
+    /// The same product on two threads and on one, in turn.
+    fn threads(&self, case: String, matrix: &mut Matrix, m: usize, table: &mut Table) -> anyhow::Result<()> {
+        let x = activations(m * matrix.k);
+        let (one, two) = (self.open(1)?, self.open(2)?);
+        let (mut few, mut more) = (matrix.ours(&one, &x, 1, false)?, matrix.ours(&two, &x, 1, false)?);
+        // The limit: what threads that share nothing make of the machine in the same moments.
+        let (p, scaling) = paired_beside(&mut || more.run(), &mut || few.run(), &mut || scaling(2))?;
+        let macs = (matrix.n * matrix.k * m) as f64 / 1e9;
+        table.add(&Row {
+            case,
+            unit: "GMAC/s",
+            ours: macs / p.ours,
+            rival: Some(macs / p.rival),
+            ratio: Some(p.ratio),
+            limit: Some(macs / p.rival * scaling),
+            verified: Some(few.y.read()? == more.y.read()?),
+        })
+    }
+
+    /// What a bound launch takes beyond the call of the kernel that it makes.
+    fn launch_cost(&self, case: String, matrix: &mut Matrix, table: &mut Table) -> anyhow::Result<()> {
+        let (n, k, tier) = (matrix.n, matrix.k, self.tier);
+        let x = activations(k);
+        let mut ours = matrix.ours(&self.open(1)?, &x, 1, false)?;
+        let w = &matrix.copies[0];
+        let (codes, scale) = matrix::quantised(&x, k);
+        let input = match w.format().is_float() {
+            true => Input::Floats(Rows::new(&x, 1, k, k)?),
+            false => Input::Codes { rows: Rows::new(&codes, 1, k, k)?, scales: Some(&scale) },
+        };
+        let (mut y, mut scratch) = (vec![0f32; n], Scratch::new());
+        let mut bare = || {
+            let tile = Tile::new(&mut y, 1, n, n)?;
+            let out = Output::Floats { tile, bias: None, activation: Activation::None };
+            Ok(matmul(tier, w, 0, input, out, &mut scratch)?)
+        };
+        // In turn, and the middle of the differences: both take some ten microseconds.
+        let mut costs = Vec::new();
+        for _ in 0..5 {
+            costs.push(alone(&mut || ours.run())? - alone(&mut bare)?);
+        }
+        let verified = Some(ours.y.read()? == y);
+        let ours = 1e6 * median(&mut costs);
+        table.add(&Row { case, unit: "us", ours, rival: None, ratio: None, limit: None, verified })
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn weights_are_what_other_writers_make_of_them() {
-        for (name, format) in FORMATS {
-            let w = weights(format, 3, 64);
-            let packed = product::pack(format, 3, 64, &w).unwrap();
-            assert!((0..3 * 64).all(|i| packed.value(i / 64, i % 64) == w[i]), "{name}");
-        }
-        let blocks = weights(PackFormat::Q80, 2, 64);
-        assert!(blocks.chunks(32).all(|b| b[0] == 127.0 && b.iter().all(|v| v.abs() <= 127.0)));
-    }
-
-    #[test]
-    fn wrong_answers_are_seen() {
-        let mut matrix = Matrix::new(FORMATS[0], (70, 33)).unwrap();
-        assert_eq!(matrix.copies(false).unwrap(), 1);
-        let x: Vec<f32> = (0..99).map(|i| (i % 7) as f32 - 3.0).collect();
-        let cpu = Cpu::new().unwrap();
-        let mut ours = matrix.ours(&cpu, &x, 1, true).unwrap();
-        ours.run().unwrap();
-        let mut y = ours.y.read().unwrap();
-        assert!(matrix.agrees(&x, &y).unwrap());
-        assert_eq!(distance(&y, &y), 0.0);
-        y[69] += 1.0;
-        assert!(!matrix.agrees(&x, &y).unwrap());
-        assert!(distance(&[1.0, 2.0], &[1.0, 2.1]) > 0.02 && distance(&[], &[1.0]).is_infinite());
-    }
+/// Activations from -1 to 1.
+fn activations(len: usize) -> Vec<f32> {
+    let mut rng = Random(2);
+    (0..len).map(|_| rng.float()).collect()
 }

@@ -5,6 +5,7 @@
 
 use crate::failure::usage;
 use anyhow::{Context, bail};
+use phalanx::isa::PackFormat;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -126,6 +127,11 @@ impl Process {
             (None, Some(why)) => Ok(Err(why)),
             (None, None) => bail!("{} answered {reply}", self.rival.name()),
         }
+    }
+
+    /// Whether the rival turns f32 into codes within a product with such weights; otherwise it is given codes.
+    pub fn quantises(&self, format: PackFormat) -> bool {
+        !(matches!(self.rival, Rival::Onnxruntime | Rival::Rten) && format == PackFormat::I8)
     }
 
     /// Seconds of `runs` products together.
