@@ -372,11 +372,6 @@ const UNSAFE: &[&str] = &["crates/exec/", "crates/kernels/", "crates/weights/"];
 /// Tests and benches of other packages that have `unsafe`: how many blocks, functions and implementations, and why that holds.
 const UNSAFE_IN_TESTS: &[(&str, [usize; 3], &str)] = &[
     (
-        "benches/kernels.rs",
-        [5, 0, 0],
-        "intrinsics and register-only assembly where the machine has been asked for the level; reads stay in slices",
-    ),
-    (
         "benches/rivals/rival.rs",
         [1, 0, 0],
         "a rival's product, called with slices of the sizes that it is told",
