@@ -107,7 +107,7 @@ fn plain(front: &mut Front, values: &[f64], limit: u64) -> Seen {
 fn avx2(front: &mut Front, values: &[f64], limit: u64) -> Seen {
     body(front, values, limit)
 }
-/// As [`body`], by name: out of that the compiler makes shuffles, which take five times as long.
+/// As [`body`], by name: out of that the compiler makes shuffles, which take four times as long.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
 fn avx512(front: &mut Front, values: &[f64], limit: u64) -> Seen {
