@@ -1,6 +1,7 @@
 //! The trained ternary network that reads handwritten digits, and the held-out images, as the bytes of `.npy` files.
 //!
-//! Layers 64 -> 128 -> 128 -> 10; see `digits/README.md` for the exact formula, the training and where the images come from.
+//! Layers 64 -> 128 -> 128 -> 10, or four convolutions; see `digits/README.md` for the exact formulas, the training and where the
+//! images come from.
 
 /// One layer: weights, and what turns its integer sums into numbers. All are whole `.npy` files.
 #[derive(Clone, Copy, Debug)]
@@ -43,3 +44,48 @@ pub static IMAGES: &[u8] = include_bytes!("digits/images.npy");
 pub static LABELS: &[u8] = include_bytes!("digits/labels.npy");
 /// f32 `[360, 10]`: the logits that the programs reproduce bit for bit.
 pub static LOGITS: &[u8] = include_bytes!("digits/numpy_logits.npy");
+
+/// One layer of the convolutional network, all whole `.npy` files.
+#[derive(Clone, Copy, Debug)]
+pub struct ConvLayer {
+    /// The convolution, as `phalanx_kernels::conv::ConvShape` reads it.
+    pub shape: &'static str,
+    /// i8 `[filters, channels, rows, columns]`, each -1, 0 or 1.
+    pub weights: &'static [u8],
+    /// f32 `[filters]`.
+    pub scale: &'static [u8],
+    /// `[filters]`: i32, of the last layer f32.
+    pub bias: &'static [u8],
+}
+
+/// The four convolutions; the last has a logit for each class.
+pub static CONV_LAYERS: [ConvLayer; 4] = [
+    ConvLayer {
+        shape: "8x8 1->32 3x3 p1",
+        weights: include_bytes!("digits/conv/w1.npy"),
+        scale: include_bytes!("digits/conv/scale1.npy"),
+        bias: include_bytes!("digits/conv/bias1.npy"),
+    },
+    ConvLayer {
+        shape: "8x8 32->32 3x3 s2 p1",
+        weights: include_bytes!("digits/conv/w2.npy"),
+        scale: include_bytes!("digits/conv/scale2.npy"),
+        bias: include_bytes!("digits/conv/bias2.npy"),
+    },
+    ConvLayer {
+        shape: "4x4 32->64 3x3 p1",
+        weights: include_bytes!("digits/conv/w3.npy"),
+        scale: include_bytes!("digits/conv/scale3.npy"),
+        bias: include_bytes!("digits/conv/bias3.npy"),
+    },
+    ConvLayer {
+        shape: "4x4 64->10 4x4",
+        weights: include_bytes!("digits/conv/w4.npy"),
+        scale: include_bytes!("digits/conv/scale4.npy"),
+        bias: include_bytes!("digits/conv/bias4.npy"),
+    },
+];
+/// f32 `[360, 10]`: the logits of the convolutional network.
+pub static CONV_LOGITS: &[u8] = include_bytes!("digits/conv/numpy_logits.npy");
+/// u8 `[360]`: the classes of the convolutional network in PyTorch.
+pub static CONV_CLASSES: &[u8] = include_bytes!("digits/conv/torch_classes.npy");

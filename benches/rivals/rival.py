@@ -1,4 +1,5 @@
-"""Rivals of `phalanx bench matmul` that come as Python packages: ggml, ONNX Runtime, OpenVINO; of `bench model`: llama.cpp.
+"""Rivals of `phalanx bench matmul` that come as Python packages: ggml, ONNX Runtime, OpenVINO; of `bench model`: llama.cpp; of `bench
+conv`: the latter two.
 
 `phalanx bench matmul --against NAME` starts this program as `rival.py NAME`, writes requests to its standard input, one JSON
 object a line, and reads one answer a line. While it waits for a line it uses no processor, so that the two sides can be timed in
@@ -9,7 +10,9 @@ turn. Requests:
     {"answer": "FILE"}                                               ->  {"ok": ""}; FILE gets the result, f32[m][n]
 
 `dir` holds x.f32 [m][k] and the weights: w.i8 [n][k] with w.scale f32 (one for ternary, n for int8), w.blocks (the ggml blocks
-of tq2_0, tq1_0, q8_0, q4_0) or w.f32 [n][k]. `copies` equal matrices are used in turn, so that together they are as large as the
+of tq2_0, tq1_0, q8_0, q4_0) or w.f32 [n][k]. A convolution's case has {"conv": "i8", "t2" or "f32", "images", "rows", "cols", "in",
+"out", "kernel", "stride", "pad", "dilation", "groups", "threads", "dir"} and w.f32 in the order OIHW; x.f32 and bias.f32, or x.u8,
+scale.f32 and bias.i32 (the output is round((sum + bias) * scale), 0 to 255); images and the answer have channels innermost. `copies` equal matrices are used in turn, so that together they are as large as the
 case wants. README.md beside this file says how to install what is needed.
 """
 
@@ -37,6 +40,24 @@ def weights(case, dtype="f32"):
 
 def activations(case):
     return np.fromfile(Path(case["dir"]) / "x.f32", np.float32).reshape(case["m"], case["k"])
+
+
+class Convolution:
+    """What a case gives, as numpy arrays; rivals take channels outermost."""
+
+    def __init__(self, case):
+        d = Path(case["dir"])
+        self.float = case["conv"] == "f32"
+        shape = (case["images"], case["rows"], case["cols"], case["in"])
+        x = np.fromfile(d / ("x.f32" if self.float else "x.u8"), np.float32 if self.float else np.uint8)
+        self.x = np.ascontiguousarray(x.reshape(shape).transpose(0, 3, 1, 2))
+        w = np.fromfile(d / "w.f32", np.float32)
+        w = w.reshape(case["out"], case["in"] // case["groups"], *case["kernel"])
+        self.w = w if self.float else w.astype(np.int8)
+        self.bias = np.fromfile(d / ("bias.f32" if self.float else "bias.i32"), np.float32 if self.float else np.int32)
+        self.scale = None if self.float else np.fromfile(d / "scale.f32", np.float32)
+        top, bottom, left, right = case["pad"]
+        self.begin, self.end = [top, left], [bottom, right]
 
 
 class Ggml:
@@ -78,6 +99,8 @@ class Ggml:
         self.ctx = None
 
     def case(self, case):
+        if "conv" in case:
+            raise Refused("no quantised convolution")
         kind = {"ternary": "tq2_0"}.get(case["format"], case["format"])
         if kind not in self.TYPES:
             raise Refused(f"ggml has no {kind}")
@@ -137,6 +160,9 @@ class OnnxRuntime:
         import onnxruntime as ort
         from onnx import TensorProto, helper, numpy_helper
 
+        self.conv = "conv" in case
+        if self.conv:
+            return self.convolution(case)
         n, k, m, copies = case["n"], case["k"], case["m"], case["copies"]
         nodes, constants = [], []
         count = copies if copies > 1 else 4
@@ -205,12 +231,51 @@ class OnnxRuntime:
         self.count = count
         return what
 
+    def convolution(self, case):
+        import onnx
+        import onnxruntime as ort
+        from onnx import TensorProto, helper, numpy_helper
+
+        c = Convolution(case)
+        how = dict(
+            pads=c.begin + c.end, strides=case["stride"], dilations=case["dilation"], group=case["groups"],
+            kernel_shape=case["kernel"],
+        )
+        constants = [numpy_helper.from_array(c.w, "w"), numpy_helper.from_array(c.bias, "b")]
+        if c.float:
+            nodes = [helper.make_node("Conv", ["x", "w", "b"], ["z"], **how), helper.make_node("Relu", ["z"], ["y"])]
+            kind = TensorProto.FLOAT
+        else:
+            ones = {"one": np.float32(1), "zero": np.uint8(0), "wz": np.zeros(case["out"], np.int8), "ws": c.scale}
+            constants += [numpy_helper.from_array(np.asarray(v), name) for name, v in ones.items()]
+            operands = ["x", "one", "zero", "w", "ws", "wz", "one", "zero", "b"]
+            nodes = [helper.make_node("QLinearConv", operands, ["y"], **how)]
+            kind = TensorProto.UINT8
+        ins = [helper.make_tensor_value_info("x", kind, list(c.x.shape))]
+        outs = [helper.make_tensor_value_info("y", kind, None)]
+        graph = helper.make_graph(nodes, "g", ins, outs, constants)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = case["threads"]
+        options.add_session_config_entry("session.intra_op.allow_spinning", "1")
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+        self.session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        y = self.session.run(None, {"x": c.x})[0]
+        self.binding = self.session.io_binding()
+        self.x, self.ys = ort.OrtValue.ortvalue_from_numpy(c.x), [ort.OrtValue.ortvalue_from_numpy(y)]
+        self.binding.bind_ortvalue_input("x", self.x)
+        self.binding.bind_ortvalue_output("y", self.ys[0])
+        self.count, self.scale = 1, None
+        return "Conv and Relu" if c.float else "QLinearConv"
+
     def run(self, r):
         for _ in range(-(-r // self.count)):
             self.session.run_with_iobinding(self.binding)
         return -(-r // self.count) * self.count
 
     def answer(self):
+        if self.conv:
+            return self.ys[0].numpy().transpose(0, 2, 3, 1)
         y = self.ys[-1].numpy().astype(np.float32)
         return y if self.scale is None else y / self.inv.astype(np.float32)[:, None] * self.scale
 
@@ -222,6 +287,9 @@ class OpenVino:
         import openvino as ov
         from openvino import opset13 as op
 
+        self.conv = "conv" in case
+        if self.conv:
+            return self.convolution(case)
         m, k = case["m"], case["k"]
         copies = case["copies"]
         count = copies if copies > 1 else 4
@@ -266,12 +334,50 @@ class OpenVino:
         self.count = count
         return what
 
+    def convolution(self, case):
+        import openvino as ov
+        from openvino import opset13 as op
+
+        c = Convolution(case)
+        x = op.parameter(list(c.x.shape), ov.Type.f32 if c.float else ov.Type.u8, "x")
+        data, w, bias = x, op.constant(c.w), c.bias
+        if not c.float:
+            # Both with a scale, which is how its passes know that they are quantised.
+            data = op.multiply(op.convert(x, ov.Type.f32), op.constant(np.float32(1 / 64)))
+            w = op.multiply(op.convert(w, ov.Type.f32), op.constant(c.scale.reshape(-1, 1, 1, 1) * np.float32(64)))
+            bias = bias.astype(np.float32) * c.scale
+        how = (case["stride"], c.begin, c.end, case["dilation"])
+        if case["groups"] > 1:
+            shape = [case["groups"], case["out"] // case["groups"], *c.w.shape[1:]]
+            w = op.reshape(w, op.constant(np.array(shape, np.int64)), False)
+            y = op.group_convolution(data, w, *how)
+        else:
+            y = op.convolution(data, w, *how)
+        y = op.relu(op.add(y, op.constant(bias.reshape(1, -1, 1, 1))))
+        if not c.float:
+            low, high = op.constant(np.float32(0)), op.constant(np.float32(255))
+            y = op.convert(op.fake_quantize(y, low, high, low, high, 256), ov.Type.u8)
+        config = {
+            "INFERENCE_NUM_THREADS": case["threads"],
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": "f32",
+        }
+        compiled = ov.Core().compile_model(ov.Model([y], [x]), "CPU", config)
+        kinds = [n.get_rt_info() for n in compiled.get_runtime_model().get_ops()]
+        what = [str(k["primitiveType"].astype(str)) for k in kinds if "Convolution" in str(k["layerType"].astype(str))]
+        self.request = compiled.create_infer_request()
+        self.request.set_input_tensor(ov.Tensor(c.x))
+        self.count = 1
+        return " ".join(what) or "convolution"
+
     def run(self, r):
         for _ in range(-(-r // self.count)):
             self.request.infer()
         return -(-r // self.count) * self.count
 
     def answer(self):
+        if self.conv:
+            return self.request.get_output_tensor(0).data.transpose(0, 2, 3, 1)
         return self.request.get_output_tensor(self.count - 1).data
 
 

@@ -132,6 +132,24 @@ def check():
 # --- the PyTorch model ------------------------------------------------------------------------------------
 
 
+def jitter(x, generator):
+    """Small random rotation, scale and shift of each image, rounded back to whole pixel values."""
+    import torch
+    import torch.nn.functional as F
+
+    n = x.shape[0]
+    u = torch.rand(n, 5, generator=generator) * 2 - 1
+    angle, shear = u[:, 0] * 0.17, u[:, 1] * 0.10
+    size = 1 + u[:, 2] * 0.10
+    cos, sin = torch.cos(angle) * size, torch.sin(angle) * size
+    theta = torch.stack(
+        [torch.stack([cos, shear - sin, u[:, 3] * 0.15], 1), torch.stack([sin, cos, u[:, 4] * 0.15], 1)], 1
+    )
+    grid = F.affine_grid(theta, [n, 1, 8, 8], align_corners=False)
+    moved = F.grid_sample(x.view(n, 1, 8, 8), grid, align_corners=False)
+    return moved.view(n, 64).round().clamp(0, INPUT_MAX)
+
+
 def build_torch():
     """The model class and the training function; torch is imported here so that --check does without it."""
     import torch
@@ -222,20 +240,6 @@ def build_torch():
                 )
                 for i in range(last + 1)
             ]
-
-    def jitter(x, generator):
-        """Small random rotation, scale and shift of each image, rounded back to whole pixel values."""
-        n = x.shape[0]
-        u = torch.rand(n, 5, generator=generator) * 2 - 1
-        angle, shear = u[:, 0] * 0.17, u[:, 1] * 0.10
-        size = 1 + u[:, 2] * 0.10
-        cos, sin = torch.cos(angle) * size, torch.sin(angle) * size
-        theta = torch.stack(
-            [torch.stack([cos, shear - sin, u[:, 3] * 0.15], 1), torch.stack([sin, cos, u[:, 4] * 0.15], 1)], 1
-        )
-        grid = F.affine_grid(theta, [n, 1, 8, 8], align_corners=False)
-        moved = F.grid_sample(x.view(n, 1, 8, 8), grid, align_corners=False)
-        return moved.view(n, 64).round().clamp(0, INPUT_MAX)
 
     def fit(settings, images, labels, seed):
         torch.manual_seed(seed)

@@ -1,6 +1,7 @@
 //! Every program assembles, is valid, and does what its tests and a plain Rust reference say.
 
 mod bitnet;
+mod convolutions;
 mod elementwise;
 mod matrices;
 mod parallel;
@@ -33,6 +34,9 @@ checks! {
     elementwise::arithmetic = "arithmetic";
     elementwise::axpy = "axpy";
     elementwise::clip = "clip";
+    convolutions::conv2d = "conv2d";
+    convolutions::conv2d_plain = "conv2d_plain";
+    convolutions::pool = "pool";
     elementwise::copy = "copy";
     elementwise::extrema = "extrema";
     elementwise::fill = "fill";

@@ -68,7 +68,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, ExitCode> 
 }
 
 /// Values of options and arguments.
-const VALUES: &[(&str, &str)] = &[("--executor", "compiled"), ("--model", "conv"), ("<NAME>", "conv")];
+const VALUES: &[(&str, &str)] = &[("--executor", "compiled")];
 
 /// What an error asks for, where it is known but not built yet. Such things are nowhere in the definitions above, so neither
 /// help nor completions name them.

@@ -17,6 +17,7 @@ use crate::workers::{FloatMode, Workers};
 use parking_lot::{RwLockReadGuard, RwLockWriteGuard};
 use phalanx_isa::{Access, Kernel, Param, ParamKind, Special, Type, limits};
 use phalanx_kernels::PackedWeights;
+use phalanx_kernels::conv::ConvWeights;
 use phalanx_verify::Verified;
 use std::borrow::Borrow;
 use std::sync::Arc;
@@ -176,6 +177,8 @@ pub enum ArgValue {
     Buffers(Vec<BufferView>),
     /// Packed weights.
     Packed(Arc<PackedWeights>),
+    /// A convolution and its filters, for a parameter of packed weights: a row for each filter.
+    Filters(Arc<ConvWeights>),
 }
 
 /// A value bound to a parameter, for the duration of a launch.
@@ -187,6 +190,8 @@ pub enum Slot<'a> {
     Views(Vec<View<'a>>),
     /// Packed weights.
     Packed(&'a PackedWeights),
+    /// A convolution and its filters.
+    Filters(&'a ConvWeights),
 }
 
 /// A launch whose bindings are checked and locked: all that an executor needs.
@@ -390,6 +395,9 @@ fn check_value(owner: u64, kernel: &Kernel, param: &Param, value: &ArgValue) -> 
         (ParamKind::Packed { format, .. }, ArgValue::Packed(w)) if packed_format(*format) == w.format() => {
             &[]
         }
+        (ParamKind::Packed { format, .. }, ArgValue::Filters(w)) if packed_format(*format) == w.format() => {
+            &[]
+        }
         _ => return Err(wrong()),
     };
     for v in views {
@@ -430,6 +438,9 @@ fn describe_value(value: &ArgValue) -> String {
         ArgValue::Buffer(v) => format!("a buffer of {}", v.elem),
         ArgValue::Buffers(v) => format!("an array of {} buffers", v.len()),
         ArgValue::Packed(w) => format!("packed weights of format {}, {} x {}", format_of(w), w.n(), w.k()),
+        ArgValue::Filters(w) => {
+            format!("{} filters of {} weights, {}", w.filters(), w.filter_len(), w.format())
+        }
     }
 }
 
@@ -495,7 +506,7 @@ impl Bound {
         match &mut value {
             ArgValue::Buffer(v) => place(v),
             ArgValue::Buffers(vs) => vs.iter_mut().for_each(place),
-            ArgValue::Scalar(..) | ArgValue::Packed(_) => {}
+            ArgValue::Scalar(..) | ArgValue::Packed(_) | ArgValue::Filters(_) => {}
         }
         self.args[param] = value;
         self.config = from.config;
@@ -530,16 +541,21 @@ impl Bound {
     fn check_packed(&self) -> Result<(), LaunchError> {
         let kernel = self.kernel();
         for (param, value) in kernel.params.iter().zip(&self.args) {
-            if let (ParamKind::Packed { n, k, .. }, ArgValue::Packed(w)) = (&param.kind, value) {
+            let given = match value {
+                ArgValue::Packed(w) => (w.n() as u64, w.k() as u64),
+                ArgValue::Filters(w) => (w.filters() as u64, w.filter_len() as u64),
+                _ => continue,
+            };
+            if let ParamKind::Packed { n, k, .. } = &param.kind {
                 let (en, ek) = (evaluate(kernel, &self.args, n)?, evaluate(kernel, &self.args, k)?);
-                if (en, ek) != (w.n() as u64, w.k() as u64) {
+                if (en, ek) != given {
                     return Err(LaunchError::PackedShape {
                         kernel: kernel.name.clone(),
                         param: param.name.clone(),
                         expected_n: en,
                         expected_k: ek,
-                        n: w.n() as u64,
-                        k: w.k() as u64,
+                        n: given.0,
+                        k: given.1,
                     });
                 }
             }
@@ -660,6 +676,7 @@ impl Bound {
                         .map_err(refuse)?,
                 ),
                 ArgValue::Packed(w) => Slot::Packed(w),
+                ArgValue::Filters(w) => Slot::Filters(w),
             });
         }
         Ok(slots)

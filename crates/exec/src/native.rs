@@ -6,9 +6,12 @@ use crate::launch::{Launch, Slot};
 use crate::trap::{LaneTrap, TrapDetail};
 use crate::view::{Elem, View};
 use phalanx_isa::{Activation, Op, PackFormat, Role, TrapKind, Type};
+use phalanx_kernels::conv::{Conv, ConvError, ConvShape, ConvWeights};
 use phalanx_kernels::{Input, Output, PackError, PackedFormat, PackedWeights, Panels, Rows, Scales, Tile};
 use phalanx_simd::half::{f32_to_bf16, f32_to_f16};
 use phalanx_simd::tier::Tier;
+
+mod convolution;
 
 /// Where an output or input operand begins: parameter, which buffer of an array, first element.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -90,11 +93,14 @@ pub enum Body {
 pub struct Workspace {
     body: phalanx_kernels::Scratch,
     codes: Vec<i8>,
+    bytes: Vec<u8>,
+    ints: Vec<i32>,
     floats: [Vec<f32>; 3],
     halves: Vec<u16>,
     out_floats: Vec<f32>,
     out_ints: Vec<i32>,
     out_codes: Vec<i8>,
+    out_bytes: Vec<u8>,
 }
 
 /// How the kernels name a format.
@@ -159,6 +165,31 @@ pub fn pack(format: PackFormat, n: usize, k: usize, weights: &[f32]) -> Result<P
     }
 }
 
+/// A convolution with filters given as numbers, in the order OIHW: integers for the layouts of integers, else the nearest floats.
+///
+/// # Errors
+/// A shape that is none, another number of weights than it has, or one that the format does not hold; no memory.
+///
+/// ```
+/// let shape = phalanx_kernels::conv::ConvShape::square(4, 1, 1, 2);
+/// let w = phalanx_exec::native::filters(phalanx_isa::PackFormat::I8, shape, &[7.0, -8.0, 0.0, 1.0])?;
+/// assert_eq!(w.integer(0, 1, 0), -8);
+/// # Ok::<(), phalanx_kernels::conv::ConvError>(())
+/// ```
+pub fn filters(format: PackFormat, shape: ConvShape, weights: &[f32]) -> Result<ConvWeights, ConvError> {
+    let conv = Conv::new(shape)?;
+    let format = packed_format(format);
+    if format == PackedFormat::F32 {
+        return ConvWeights::floats(&conv, weights);
+    }
+    if let Some(v) = weights.iter().find(|v| f32::from(**v as i8) != **v) {
+        let what =
+            if v.is_nan() { "a weight that is no number" } else { "numbers other than integers of 8 bits" };
+        return Err(PackError::Kind { format, what }.into());
+    }
+    ConvWeights::integers(&conv, format, &weights.iter().map(|v| *v as i8).collect::<Vec<_>>())
+}
+
 /// About how long the native operations of a launch take, from the sizes of what is bound: every output element is a sum over
 /// `k`, and every weight is read.
 pub(crate) fn nanoseconds(launch: &Launch<'_>) -> u64 {
@@ -169,6 +200,10 @@ pub(crate) fn nanoseconds(launch: &Launch<'_>) -> u64 {
             Slot::Packed(w) => {
                 bytes = bytes.saturating_add(w.bytes().len() as u64);
                 k = k.max(w.k() as u64);
+            }
+            Slot::Filters(w) => {
+                bytes = bytes.saturating_add(w.bytes() as u64);
+                k = k.max(w.filter_len() as u64);
             }
             Slot::Views(views) if used.native && used.written => {
                 outputs = views.iter().fold(outputs, |n, v| n.saturating_add(v.len()));
@@ -182,9 +217,32 @@ pub(crate) fn nanoseconds(launch: &Launch<'_>) -> u64 {
 /// Columns of a panel of `matmul.b`.
 const PANEL: u64 = 64;
 
-/// Rows, stride and width of what a call covers at its place `i`, as the row's footprint says; `n` and `k` are the weights'.
-fn extent(call: &Call, i: usize, n: u64, k: u64) -> (u64, u64, u64) {
+/// The packed operand of a call.
+#[derive(Clone, Copy)]
+enum Weights<'a> {
+    None,
+    Matrix(&'a PackedWeights),
+    Filters(&'a ConvWeights),
+}
+
+impl<'a> Weights<'a> {
+    fn of(launch: &Launch<'a>, call: &Call) -> Weights<'a> {
+        match launch.slots.get(call.packed as usize) {
+            Some(Slot::Packed(w)) => Weights::Matrix(w),
+            Some(Slot::Filters(w)) => Weights::Filters(w),
+            _ => Weights::None,
+        }
+    }
+}
+
+/// Rows, stride and width of what a call covers at its place `i`, as the row's footprint says.
+fn extent(call: &Call, i: usize, weights: Weights<'_>) -> (u64, u64, u64) {
     let numbers = call.numbers.map(u64::from);
+    let (n, k) = match weights {
+        Weights::Filters(w) => return convolution::extent(call, place(call, i).1, w),
+        Weights::Matrix(w) => (w.n() as u64, w.k() as u64),
+        Weights::None => (0, 0),
+    };
     if call.op == Op::QuantRows {
         let [m, k, ldq, ldx, ..] = numbers;
         return [(m, ldq, k), (1, 0, m), (m, ldx, k)][i];
@@ -204,16 +262,13 @@ fn extent(call: &Call, i: usize, n: u64, k: u64) -> (u64, u64, u64) {
 
 /// The boxes that a call which ended without a trap has read, and then written.
 pub fn areas(launch: &Launch<'_>, call: &Call) -> Vec<(Role, Area)> {
-    let (n, k) = match launch.slots.get(call.packed as usize) {
-        Some(Slot::Packed(w)) => (w.n() as u64, w.k() as u64),
-        _ => (0, 0),
-    };
+    let weights = Weights::of(launch, call);
     let mut all: Vec<(Role, Area)> = operands(call.op)
         .0
         .enumerate()
         .map(|(i, arg)| {
             let (Place { param, which, first }, (rows, stride, width)) =
-                (call.places[i], extent(call, i, n, k));
+                (call.places[i], extent(call, i, weights));
             (call.op.info().args[arg].role, Area { param, which, first, rows, stride, width })
         })
         .collect();
@@ -236,10 +291,10 @@ impl<'l, 'a> Operand<'l, 'a> {
         launch: &'l Launch<'a>,
         site: Site,
         call: &Call,
-        (i, n, k): (usize, u64, u64),
+        (i, weights): (usize, Weights<'_>),
     ) -> Result<Operand<'l, 'a>, LaneTrap> {
         let (Place { param, which, first }, name) = place(call, i);
-        let (rows, stride, width) = extent(call, i, n, k);
+        let (rows, stride, width) = extent(call, i, weights);
         if rows > 1 && stride < width {
             let text = format!("`{name}`: rows of {width} elements, {stride} apart, overlap");
             return Err(site.trap(TrapKind::Shape, text));
@@ -330,6 +385,7 @@ pub fn run(
     match call.op {
         Op::QuantRows => quantise(launch, call, body, work, site)?,
         Op::MatmulB => panels(launch, call, body, work, site)?,
+        Op::Conv2dSum | Op::Conv2dQ | Op::Conv2dF => convolution::run(launch, call, body, work, site)?,
         _ => product(launch, call, body, work, site)?,
     }
     let Some(checker) = launch.check else { return Ok(()) };
@@ -358,7 +414,7 @@ fn quantise(
     if m == 0 || k == 0 {
         return Ok(());
     }
-    let find = |i| Operand::find(launch, site, call, (i, 0, k.into()));
+    let find = |i| Operand::find(launch, site, call, (i, Weights::None));
     let (q, scale, x) = (find(0)?, find(1)?, find(2)?);
     let Workspace { floats: [xs, ..], out_floats, out_codes, .. } = work;
     let Some(rows) = x.rows::<f32>(xs) else { return Ok(()) };
@@ -389,7 +445,7 @@ fn panels(
     if m == 0 || n == 0 {
         return Ok(());
     }
-    let find = |i| Operand::find(launch, site, call, (i, 0, 0));
+    let find = |i| Operand::find(launch, site, call, (i, Weights::None));
     let (y, x, b) = (find(0)?, find(1)?, find(2)?);
     let Workspace { floats: [xs, bs, _], halves, out_floats, .. } = work;
     let panels = match b.view.elem() {
@@ -416,10 +472,13 @@ fn product(
     site: Site,
 ) -> Result<(), LaneTrap> {
     let [m, n0, nn, ..] = call.numbers.map(u64::from);
-    let Some(Slot::Packed(w)) = launch.slots.get(call.packed as usize) else {
-        return Err(site.trap(TrapKind::Shape, "the weights are not packed".into()));
+    let weights = Weights::of(launch, call);
+    let Weights::Matrix(w) = weights else {
+        return Err(
+            site.trap(TrapKind::Shape, "the weights are filters of a convolution, not a matrix".into())
+        );
     };
-    let (n, k) = (w.n() as u64, w.k() as u64);
+    let n = w.n() as u64;
     if m == 0 || nn == 0 {
         return Ok(());
     }
@@ -428,7 +487,7 @@ fn product(
         return Err(site.trap(TrapKind::Shape, text));
     }
     let Workspace { body: scratch, codes, floats: [xs, scales, biases], out_floats, out_ints, .. } = work;
-    let find = |i| Operand::find(launch, site, call, (i, n, k));
+    let find = |i| Operand::find(launch, site, call, (i, weights));
     let (y, x) = (find(0)?, find(1)?);
     let (scale, bias) = match call.op {
         Op::MatmulQ => (Some(find(2)?), None),
@@ -473,7 +532,7 @@ mod tests {
     #[test]
     fn calls_hold_every_row() {
         let native = phalanx_isa::OPS.iter().filter(|o| o.kind == phalanx_isa::Kind::Native);
-        assert!(native.clone().count() >= 6);
+        assert!(native.clone().count() >= 9);
         for row in native {
             let (places, _, numbers) = operands(row.op);
             assert!(places.count() <= PLACES && numbers.count() <= NUMBERS, "{}", row.op);
@@ -487,5 +546,11 @@ mod tests {
         assert_eq!(all, PackedFormat::ALL);
         assert!(pack(PackFormat::T2, 1, 2, &[0.5, 1.0]).is_err(), "no integer");
         assert!(pack(PackFormat::I8, 1, 2, &[0.5]).is_err(), "too few");
+        let shape = ConvShape::square(2, 1, 1, 1);
+        assert!(
+            filters(PackFormat::T3, shape, &[1.0]).is_err()
+                && filters(PackFormat::I8, shape, &[f32::NAN]).is_err()
+        );
+        assert!(filters(PackFormat::F32, shape, &[0.5]).is_ok());
     }
 }

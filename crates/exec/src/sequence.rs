@@ -53,7 +53,7 @@ fn views(value: &ArgValue) -> &[BufferView] {
     match value {
         ArgValue::Buffer(v) => std::slice::from_ref(v),
         ArgValue::Buffers(vs) => vs,
-        ArgValue::Scalar(..) | ArgValue::Packed(_) => &[],
+        ArgValue::Scalar(..) | ArgValue::Packed(_) | ArgValue::Filters(_) => &[],
     }
 }
 

@@ -653,6 +653,12 @@ LinearQ = 0xf3 => "linear.q",
 MatmulF = 0xf4 => "matmul.f",
 /// As `matmul.f`, with bias[n0 + c] added before `act`; `bias` begins at the matrix's row 0.
 LinearF = 0xf5 => "linear.f",
+/// Convolution of one image, a part of its output: sum over a filter's taps and channels of w * (x - zx), exact; padding counts as x = zx. x begins at the image, y at the part's first element. Channels are divided at multiples of the convolution's unit.
+Conv2dSum = 0xf6 => "conv2d.sum",
+/// As `conv2d.sum`, to codes: the sum plus `bias[c]` (wrapping), rounded to f32, times `scale[c]`, `act`, held to what the type's range leaves around zy, rounded half to even, plus zy. NaN gives the lowest value. `scale` and `bias` begin at filter 0.
+Conv2dQ = 0xf7 => "conv2d.q",
+/// As `conv2d.sum`, to floats: the sum rounded to f32, or of f32 input the chain acc = fma(w, x, acc) from +0 over filter rows, filter columns and channels ascending, padding being +0 and zx 0; then times `scale[c]`, plus `bias[c]`, and `act`, each one f32 operation. Integer weights count as the f32 of the same value. A convolution that was made for another algorithm has that algorithm's sum in the chain's place.
+Conv2dF = 0xf8 => "conv2d.f",
 /// Product with a matrix in a buffer, which lies in panels of 64 columns: y[r*ldy + c] = chain acc = fma(b[(c / 64)*ldb + 64*i + c % 64], x[r*ldx + i], acc) from +0, i ascending below k, for r < m, c < n. Elements of 16 bits count as the f32 of the same value; a NaN result has the one pattern of f32. The last panel has all 64 columns too.
 MatmulB = 0xf9 => "matmul.b",
 }
@@ -2327,6 +2333,104 @@ pub static OPS: &[OpInfo] = &[
         doc: "As `matmul.f`, with bias[n0 + c] added before `act`; `bias` begins at the matrix's row 0.",
     },
     OpInfo {
+        op: Op::Conv2dSum,
+        kind: Kind::Native,
+        modes: &[],
+        rules: &[TypeRule { modes: [1, 1, 1], ty: TypeSet(0x11), ty2: TypeSet(0x0) }],
+        typed: true,
+        typed2: false,
+        args: &[
+            Arg { name: "y", role: Role::Out, ty: ArgType::Is(Type::I32) },
+            Arg { name: "w", role: Role::Packed, ty: ArgType::None },
+            Arg { name: "x", role: Role::Input, ty: ArgType::T },
+            Arg { name: "r0", role: Role::Uniform, ty: ArgType::Is(Type::U32) },
+            Arg { name: "rr", role: Role::Uniform, ty: ArgType::Is(Type::U32) },
+            Arg { name: "c0", role: Role::Uniform, ty: ArgType::Is(Type::U32) },
+            Arg { name: "cc", role: Role::Uniform, ty: ArgType::Is(Type::U32) },
+            Arg { name: "zx", role: Role::Uniform, ty: ArgType::Is(Type::I32) },
+        ],
+        effects: &[
+            Effect::Collective,
+            Effect::Barrier,
+            Effect::Native,
+            Effect::Trap(TrapKind::Sync),
+            Effect::Trap(TrapKind::NotUniform),
+            Effect::Trap(TrapKind::Shape),
+            Effect::Trap(TrapKind::OutOfBounds),
+            Effect::Trap(TrapKind::Overlap),
+        ],
+        packed: &[PackFormat::T2, PackFormat::I8],
+        doc: "Convolution of one image, a part of its output: sum over a filter's taps and channels of w * (x - zx), exact; padding counts as x = zx. x begins at the image, y at the part's first element. Channels are divided at multiples of the convolution's unit.",
+    },
+    OpInfo {
+        op: Op::Conv2dQ,
+        kind: Kind::Native,
+        modes: &[ModeSet { name: "Activation", words: Activation::WORDS }],
+        rules: &[TypeRule { modes: [3, 1, 1], ty: TypeSet(0x11), ty2: TypeSet(0x11) }],
+        typed: true,
+        typed2: true,
+        args: &[
+            Arg { name: "y", role: Role::Out, ty: ArgType::T },
+            Arg { name: "w", role: Role::Packed, ty: ArgType::None },
+            Arg { name: "x", role: Role::Input, ty: ArgType::S },
+            Arg { name: "scale", role: Role::Input, ty: ArgType::Is(Type::F32) },
+            Arg { name: "bias", role: Role::Input, ty: ArgType::Is(Type::I32) },
+            Arg { name: "r0", role: Role::Uniform, ty: ArgType::Is(Type::U32) },
+            Arg { name: "rr", role: Role::Uniform, ty: ArgType::Is(Type::U32) },
+            Arg { name: "c0", role: Role::Uniform, ty: ArgType::Is(Type::U32) },
+            Arg { name: "cc", role: Role::Uniform, ty: ArgType::Is(Type::U32) },
+            Arg { name: "zx", role: Role::Uniform, ty: ArgType::Is(Type::I32) },
+            Arg { name: "zy", role: Role::Uniform, ty: ArgType::Is(Type::I32) },
+        ],
+        effects: &[
+            Effect::Collective,
+            Effect::Barrier,
+            Effect::Native,
+            Effect::Trap(TrapKind::Sync),
+            Effect::Trap(TrapKind::NotUniform),
+            Effect::Trap(TrapKind::Shape),
+            Effect::Trap(TrapKind::OutOfBounds),
+            Effect::Trap(TrapKind::Overlap),
+        ],
+        packed: &[PackFormat::T2, PackFormat::I8],
+        doc: "As `conv2d.sum`, to codes: the sum plus `bias[c]` (wrapping), rounded to f32, times `scale[c]`, `act`, held to what the type's range leaves around zy, rounded half to even, plus zy. NaN gives the lowest value. `scale` and `bias` begin at filter 0.",
+    },
+    OpInfo {
+        op: Op::Conv2dF,
+        kind: Kind::Native,
+        modes: &[ModeSet { name: "Activation", words: Activation::WORDS }],
+        rules: &[
+            TypeRule { modes: [3, 1, 1], ty: TypeSet(0x400), ty2: TypeSet(0x400) },
+            TypeRule { modes: [3, 1, 1], ty: TypeSet(0x400), ty2: TypeSet(0x11) },
+        ],
+        typed: true,
+        typed2: true,
+        args: &[
+            Arg { name: "y", role: Role::Out, ty: ArgType::T },
+            Arg { name: "w", role: Role::Packed, ty: ArgType::None },
+            Arg { name: "x", role: Role::Input, ty: ArgType::S },
+            Arg { name: "scale", role: Role::Input, ty: ArgType::Is(Type::F32) },
+            Arg { name: "bias", role: Role::Input, ty: ArgType::Is(Type::F32) },
+            Arg { name: "r0", role: Role::Uniform, ty: ArgType::Is(Type::U32) },
+            Arg { name: "rr", role: Role::Uniform, ty: ArgType::Is(Type::U32) },
+            Arg { name: "c0", role: Role::Uniform, ty: ArgType::Is(Type::U32) },
+            Arg { name: "cc", role: Role::Uniform, ty: ArgType::Is(Type::U32) },
+            Arg { name: "zx", role: Role::Uniform, ty: ArgType::Is(Type::I32) },
+        ],
+        effects: &[
+            Effect::Collective,
+            Effect::Barrier,
+            Effect::Native,
+            Effect::Trap(TrapKind::Sync),
+            Effect::Trap(TrapKind::NotUniform),
+            Effect::Trap(TrapKind::Shape),
+            Effect::Trap(TrapKind::OutOfBounds),
+            Effect::Trap(TrapKind::Overlap),
+        ],
+        packed: &[PackFormat::T2, PackFormat::I8, PackFormat::F32],
+        doc: "As `conv2d.sum`, to floats: the sum rounded to f32, or of f32 input the chain acc = fma(w, x, acc) from +0 over filter rows, filter columns and channels ascending, padding being +0 and zx 0; then times `scale[c]`, plus `bias[c]`, and `act`, each one f32 operation. Integer weights count as the f32 of the same value. A convolution that was made for another algorithm has that algorithm's sum in the chain's place.",
+    },
+    OpInfo {
         op: Op::MatmulB,
         kind: Kind::Native,
         modes: &[],
@@ -2360,7 +2464,7 @@ pub static OPS: &[OpInfo] = &[
 ];
 
 /// Revision of the experimental native opcodes; a module that uses them records it.
-pub const NATIVE_REVISION: u16 = 3;
+pub const NATIVE_REVISION: u16 = 4;
 
 /// Limits that the validator enforces.
 pub mod limits {

@@ -112,6 +112,43 @@ pub fn read_rate(slices: &[&[u8]], threads: usize, budget: Duration) -> f64 {
     ways.into_iter().map(of).fold(0.0, f64::max)
 }
 
+/// Bytes a second, read and written together, of copying `read` bytes to `written` others again and again with `threads` threads:
+/// from the front, and from the front once more where more is written than read.
+pub fn copy_rate(read: usize, written: usize, threads: usize, budget: Duration) -> f64 {
+    let threads = threads.max(1);
+    let run = || {
+        let (from, mut to) = (vec![1u8; read / threads], vec![0u8; written / threads]);
+        let once = |to: &mut [u8]| {
+            let from = std::hint::black_box(&from[..]);
+            for part in to.chunks_mut(from.len().max(1)) {
+                part.copy_from_slice(&from[..part.len()]);
+            }
+            // What is not copied is read.
+            let rest = from.get(to.len()..).unwrap_or_default();
+            std::hint::black_box(read::plain(rest));
+            std::hint::black_box(to);
+        };
+        once(&mut to);
+        let repeat = (1 << 18) / (from.len() + to.len()).max(1) + 1;
+        let (begin, mut times) = (Instant::now(), Vec::new());
+        while begin.elapsed() < budget || times.is_empty() {
+            let start = Instant::now();
+            (0..repeat).for_each(|_| once(&mut to));
+            times.push(start.elapsed().as_secs_f64());
+        }
+        // The median: the shortest of many could be one in which the other thread paused.
+        times.sort_by(f64::total_cmp);
+        (repeat * (from.len() + to.len())) as f64 / times[times.len() / 2]
+    };
+    if threads == 1 {
+        return run();
+    }
+    std::thread::scope(|s| {
+        let all: Vec<_> = (0..threads).map(|_| s.spawn(run)).collect();
+        all.into_iter().map(|h| h.join().unwrap_or(0.0)).sum()
+    })
+}
+
 /// Reading memory: every byte once, into sums that nobody needs.
 mod read {
     fn words(line: &[u8]) -> impl Iterator<Item = u64> {

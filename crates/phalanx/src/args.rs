@@ -3,6 +3,7 @@
 use crate::buffer::Buffer;
 use crate::element::{Bf16, Element, F16};
 use crate::{ArgValue, PackedWeights, RawView};
+use phalanx_kernels::conv::ConvWeights;
 use std::sync::Arc;
 
 /// Something that can be given to a kernel parameter.
@@ -103,6 +104,18 @@ impl IntoArg for Arc<PackedWeights> {
 impl IntoArg for &Arc<PackedWeights> {
     fn into_arg(self) -> ArgValue {
         ArgValue::Packed(Arc::clone(self))
+    }
+}
+
+impl IntoArg for Arc<ConvWeights> {
+    fn into_arg(self) -> ArgValue {
+        ArgValue::Filters(self)
+    }
+}
+
+impl IntoArg for &Arc<ConvWeights> {
+    fn into_arg(self) -> ArgValue {
+        ArgValue::Filters(Arc::clone(self))
     }
 }
 

@@ -28,6 +28,9 @@ pub enum Error {
     /// Data could not be made or read.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// A shape is no convolution, or its filters cannot be packed.
+    #[error(transparent)]
+    Conv(#[from] phalanx_kernels::conv::ConvError),
     /// An operation of the library was named or called wrongly.
     #[error(transparent)]
     Op(#[from] OpError),

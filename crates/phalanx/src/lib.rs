@@ -18,6 +18,7 @@
 //! - [`Kernel::launch`] takes arguments by name; [`Launcher::bind`] keeps a launch for many runs.
 //! - [`Cpu::sequence`] records several launches with intermediates between them, for engines.
 //! - [`ops`] is the program library as functions: `ops::softmax(&cpu, &x, cols)?`, `ops::gemm`, `ops::sum` and the rest.
+//! - [`product`] and [`convolution`] are products and convolutions with packed weights.
 //! - [`testing`] runs the tests inside program files, [`data`] makes and reads the data that they use.
 //! - The parts below are there under [`asm`], [`isa`], [`verify`], [`exec`] and [`kernels`].
 //!
@@ -31,6 +32,7 @@
 mod args;
 mod buffer;
 mod cache;
+pub mod convolution;
 mod cpu;
 pub mod data;
 mod element;

@@ -5,6 +5,7 @@ use crate::values;
 use phalanx_exec::resonance::{Entry, Ratio, Snapshot};
 use phalanx_exec::{ArgValue, Buffer, LaunchClaims, Resonance};
 use phalanx_isa::{Expr, Kernel, Module, PackFormat, ParamKind, Type};
+use phalanx_kernels::conv::{Conv, ConvShape};
 use std::sync::Arc;
 
 /// What is bound to a parameter: data, not yet buffers, so that every run starts from the same.
@@ -27,9 +28,27 @@ pub enum ArgSpec {
         /// Weights, row by row, as [`phalanx_exec::native::pack`] takes them.
         weights: Vec<f32>,
     },
+    /// A convolution.
+    Filters {
+        /// Shape.
+        shape: ConvShape,
+        /// Format.
+        format: PackFormat,
+        /// Weights in the order OIHW, as [`phalanx_exec::native::filters`] takes them.
+        weights: Vec<f32>,
+    },
 }
 
 impl ArgSpec {
+    /// Random filters, all over the format's range.
+    pub fn filters(format: PackFormat, shape: ConvShape, rng: &mut Rng) -> ArgSpec {
+        let n = Conv::new(shape).map_or(0, |c| c.weights_len());
+        match ArgSpec::packed(format, 1, n, rng) {
+            ArgSpec::Packed { weights, .. } => ArgSpec::Filters { shape, format, weights },
+            other => other,
+        }
+    }
+
     /// Random packed weights, all over the format's range.
     pub fn packed(format: PackFormat, n: usize, k: usize, rng: &mut Rng) -> ArgSpec {
         let mut weight = || match format {
@@ -123,6 +142,9 @@ impl Case {
                 }
                 ArgSpec::Packed { n, k, format, weights } => {
                     ArgValue::Packed(Arc::new(phalanx_exec::native::pack(*format, *n, *k, weights).ok()?))
+                }
+                ArgSpec::Filters { shape, format, weights } => {
+                    ArgValue::Filters(Arc::new(phalanx_exec::native::filters(*format, *shape, weights).ok()?))
                 }
             })
         };

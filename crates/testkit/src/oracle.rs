@@ -183,7 +183,7 @@ fn read_back(args: &[ArgValue]) -> Option<Vec<Vec<u8>>> {
         let views = match arg {
             ArgValue::Buffer(v) => std::slice::from_ref(v),
             ArgValue::Buffers(v) => v,
-            ArgValue::Scalar(..) | ArgValue::Packed(_) => &[],
+            ArgValue::Scalar(..) | ArgValue::Packed(_) | ArgValue::Filters(_) => &[],
         };
         for v in views {
             let mut bytes = vec![0; v.buffer.bytes() as usize];

@@ -2,11 +2,13 @@
 //!
 //! Ours and the rival are timed in interleaved pairs, first one then the other and the next time the other way round, so that
 //! what slows the machine slows both. The ratio is the median over the pairs, with a 95 % interval by bootstrap. `timing` does
-//! that; `assemble`, `launch`, `programs`, `sanitize` with `oclgrind` and `resonance`, and `matmul` are what can be measured,
+//! that; `assemble`, `launch`, `programs`, `sanitize` with `oclgrind` and `resonance`, and `matmul`, `conv` and `chain` are what can be measured,
 //! `cases` and `native` the programs and their rivals.
 
 mod assemble;
 mod cases;
+mod chain;
+mod conv;
 mod launch;
 mod matmul;
 mod model;
@@ -15,6 +17,7 @@ mod oclgrind;
 mod programs;
 mod resonance;
 mod rivals;
+mod samples;
 mod sanitize;
 mod timing;
 
@@ -47,6 +50,9 @@ pub struct Args {
     /// Which products
     #[command(flatten)]
     products: matmul::Options,
+    /// Which convolutions
+    #[command(flatten)]
+    convolutions: conv::ConvOptions,
     /// Which model
     #[command(flatten)]
     model: model::ModelOptions,
@@ -64,6 +70,8 @@ enum Name {
     Sanitize,
     /// Matrix products: beside the machine's limits, or a rival
     Matmul,
+    /// Convolutions: beside the machine's limits, or a rival
+    Conv,
     /// A model: prompts, decoding, loading, memory
     Model,
 }
@@ -143,10 +151,13 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if !matches!(args.name, Name::Matmul) {
         args.products.refuse()?;
     }
+    if !matches!(args.name, Name::Conv) {
+        args.convolutions.refuse()?;
+    }
     if !matches!(args.name, Name::Model) {
         args.model.refuse()?;
     }
-    if !matches!(args.name, Name::Matmul | Name::Sanitize | Name::Model) {
+    if !matches!(args.name, Name::Matmul | Name::Conv | Name::Sanitize | Name::Model) {
         args.against.rival(|_| false)?;
     }
     let console = Console::new(args.json);
@@ -164,6 +175,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         Name::Programs => programs::run(&args.device, &mut table)?,
         Name::Sanitize => sanitize::run(&args.device, &args.against, &mut table)?,
         Name::Matmul => matmul::run(&args.device, &args.products, &args.against, &mut table)?,
+        Name::Conv => conv::run(&args.device, &args.convolutions, &args.against, &mut table)?,
         Name::Model => model::run(&args.device, &cpu, &args.model, &args.against, &mut table)?,
     }
     anyhow::ensure!(table.wrong == 0, "{} cases with answers that differ", table.wrong);

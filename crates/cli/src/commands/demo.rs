@@ -4,16 +4,18 @@ use crate::console::{Console, grouped, say};
 use crate::device::Device;
 use crate::interrupt;
 use anyhow::{Context, ensure};
+use phalanx::convolution::{Conv2d, Requantised, Valued, filters};
+use phalanx::isa::PackFormat;
 use phalanx::{Buffer, Cpu, Kernel, PackedWeights, Sequence, SequenceBuilder};
 use phalanx_npy::{Array, Dtype};
-use phalanx_programs::digits::{IMAGES, LABELS, LAYERS, Layer};
+use phalanx_programs::digits::{CONV_LAYERS, IMAGES, LABELS, LAYERS, Layer};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Run an embedded example: real images in, classes out.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Example:\n  phalanx demo digits")]
+#[command(after_help = "Examples:\n  phalanx demo digits\n  phalanx demo digits --model conv")]
 pub struct Args {
     /// The example
     #[arg(value_name = "EXAMPLE")]
@@ -39,6 +41,8 @@ enum Example {
 enum Model {
     /// Three fully connected layers
     Mlp,
+    /// Four convolutions
+    Conv,
 }
 
 /// Pixels in a row of an image, and rows.
@@ -58,17 +62,20 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let console = Console::new(args.json);
     let cpu = args.device.open()?;
     match (args.example, args.model) {
-        (Example::Digits, Model::Mlp) => digits(&cpu, console),
+        (Example::Digits, model) => digits(&cpu, model, console),
     }
 }
 
-fn digits(cpu: &Cpu, console: Console) -> anyhow::Result<()> {
+fn digits(cpu: &Cpu, model: Model, console: Console) -> anyhow::Result<()> {
     let images = bytes(IMAGES, Dtype::U8)?;
     let labels = bytes(LABELS, Dtype::U8)?.data;
     let [count, pixels] = images.shape[..] else { anyhow::bail!("the images have no rows") };
     ensure!(pixels == SIDE * SIDE && labels.len() == count, "the images do not fit their labels");
 
-    let (network, classes) = network(cpu, &images.data, count)?;
+    let (network, classes) = match model {
+        Model::Mlp => mlp(cpu, &images.data, count)?,
+        Model::Conv => convolutions(cpu, &images.data, count)?,
+    };
     let run = || interrupt::cancellable(|| network.run_cancellable(interrupt::token()));
     let stopped = |e: phalanx::LaunchError| match e.is_cancelled() {
         true => anyhow::anyhow!("interrupted"),
@@ -95,8 +102,12 @@ fn digits(cpu: &Cpu, console: Console) -> anyhow::Result<()> {
     // Three figures: the others change from run to run.
     let scale = 10f64.powf(rate.log10().floor() - 2.0).max(1.0);
     let shown = grouped(((rate / scale).round() * scale) as u64);
+    let folder = match model {
+        Model::Mlp => "programs/digits/",
+        Model::Conv => "programs/",
+    };
     console.line(format!(
-        "{correct} of {count} right ({percent:.1} %)   {shown} images a second   every step a program in programs/digits/"
+        "{correct} of {count} right ({percent:.1} %)   {shown} images a second   every step a program in {folder}"
     ))?;
     if console.json {
         say!("{correct} of {count} right ({percent:.1} %), {shown} images a second");
@@ -126,10 +137,49 @@ struct Kernels {
     classify: Kernel,
 }
 
-/// The network over all images as one launch sequence, and the buffer of its answers.
-fn network(cpu: &Cpu, pixels: &[u8], count: usize) -> anyhow::Result<(Sequence, Buffer<u8>)> {
+/// The program of the fully connected layers, with the step from logits to classes.
+fn program(cpu: &Cpu) -> anyhow::Result<phalanx::Program> {
     let program = phalanx_programs::find("digits/digits").context("there is no program `digits/digits`")?;
-    let program = cpu.load_named("programs/digits/digits.phx", program.text)?;
+    Ok(cpu.load_named("programs/digits/digits.phx", program.text)?)
+}
+
+/// The convolutional network over all images as one launch sequence, and the buffer of its answers.
+fn convolutions(cpu: &Cpu, pixels: &[u8], count: usize) -> anyhow::Result<(Sequence, Buffer<u8>)> {
+    let pixels: Vec<i8> = pixels.iter().map(|p| *p as i8).collect();
+    let mut x = cpu.buffer(&pixels)?;
+    let mut record = cpu.sequence();
+    let classes = cpu.zeros::<u8>(count)?;
+    for layer in &CONV_LAYERS {
+        let weights: Vec<f32> =
+            bytes(layer.weights, Dtype::I8)?.data.iter().map(|b| f32::from(*b as i8)).collect();
+        let weights = Arc::new(filters(PackFormat::T2, layer.shape.parse()?, &weights)?);
+        let len = count * weights.conv().output_len();
+        let scale = cpu.buffer(&floats(layer.scale)?)?;
+        let n = weights.filters() as u32;
+        let conv = Conv2d::new(cpu, weights);
+        let bias = phalanx_npy::read(layer.bias).context("the embedded data is damaged")?;
+        if bias.dtype == Dtype::I32 {
+            let ints = bias.data.as_chunks().0.iter().map(|b| i32::from_le_bytes(*b));
+            let bias = cpu.buffer(&ints.collect::<Vec<i32>>())?;
+            let y = record.intermediate::<i8>(len)?;
+            let to = Requantised { scale: &scale, bias: &bias, zero_x: 0, zero_y: 0, relu: true };
+            record.step(conv.codes(&x, &y, &to)?)?;
+            x = y;
+        } else {
+            let bias = cpu.buffer(&floats(layer.bias)?)?;
+            let y = record.intermediate::<f32>(len)?;
+            let to = Valued { scale: &scale, bias: &bias, zero_x: 0, relu: false };
+            record.step(conv.values(&x, &y, &to)?)?;
+            let classify = program(cpu)?.kernel("classify")?.launch_declared();
+            record.step(classify.arg("y", &y).arg("class", &classes).arg("n", n))?;
+        }
+    }
+    Ok((record.finish()?, classes))
+}
+
+/// The fully connected network over all images as one launch sequence, and the buffer of its answers.
+fn mlp(cpu: &Cpu, pixels: &[u8], count: usize) -> anyhow::Result<(Sequence, Buffer<u8>)> {
+    let program = program(cpu)?;
     let kernels = Kernels {
         product: program.kernel("product")?,
         dense: program.kernel("dense")?,

@@ -17,6 +17,9 @@ fn digits_are_read_from_any_folder() {
     assert_eq!(rows.len(), 1);
     assert_eq!((rows[0]["images"].as_u64(), rows[0]["correct"].as_u64()), (Some(360), Some(353)));
     assert!(rows[0]["accuracy"].as_f64() > Some(0.98) && rows[0]["images_per_second"].as_f64() > Some(0.0));
+
+    let rows = folder.run("demo digits --model conv --json").expect(0).rows();
+    assert_eq!((rows[0]["images"].as_u64(), rows[0]["correct"].as_u64()), (Some(360), Some(359)));
 }
 
 #[test]

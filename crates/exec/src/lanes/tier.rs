@@ -533,7 +533,10 @@ fn select<L: Level, N: Level>(inst: &Inst) -> Handler {
         | Op::LinearQ
         | Op::MatmulF
         | Op::LinearF
-        | Op::MatmulB => Baseline::nop(),
+        | Op::MatmulB
+        | Op::Conv2dSum
+        | Op::Conv2dQ
+        | Op::Conv2dF => Baseline::nop(),
     }
 }
 

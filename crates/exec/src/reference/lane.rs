@@ -569,7 +569,10 @@ impl Lane {
             | Op::LinearQ
             | Op::MatmulF
             | Op::LinearF
-            | Op::MatmulB => {
+            | Op::MatmulB
+            | Op::Conv2dSum
+            | Op::Conv2dQ
+            | Op::Conv2dF => {
                 self.state = State::Waiting { member: active };
                 return Ok(());
             }

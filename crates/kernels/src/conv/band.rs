@@ -13,10 +13,9 @@ const SLACK: usize = OVER + 3;
 /// Bytes of an element that comes with another one ([`spread`]).
 pub(super) const PAIR: usize = 4;
 
-/// Which rows of which image.
+/// Which rows.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Band {
-    pub(super) image: usize,
     /// First output row.
     pub(super) first: usize,
     /// Output rows.
@@ -94,12 +93,11 @@ impl Cell for f32 {
 /// Fills `band` (at least [`BandSize::len`] elements).
 #[inline(always)]
 pub(super) fn fill<C: Cell>(conv: &Conv, input: &ConvInput<'_>, band: Band, out: &mut [C]) {
-    let image = band.image * conv.image_len()..(band.image + 1) * conv.image_len();
     let pad = C::pad(input);
     match input {
-        ConvInput::F32(data) => copy(conv, &data[image], band, pad, out, C::from_f32),
-        ConvInput::I8 { data, .. } => copy(conv, &data[image], band, pad, out, C::from_i8),
-        ConvInput::U8 { data, .. } => copy(conv, &data[image], band, pad, out, C::from_u8),
+        ConvInput::F32(data) => copy(conv, data, band, pad, out, C::from_f32),
+        ConvInput::I8 { data, .. } => copy(conv, data, band, pad, out, C::from_i8),
+        ConvInput::U8 { data, .. } => copy(conv, data, band, pad, out, C::from_u8),
     }
 }
 

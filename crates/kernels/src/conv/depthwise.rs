@@ -19,7 +19,6 @@ const EXACT_TAPS: usize = 514;
 
 /// What a level's copy of the driver is called with.
 pub(super) struct Depthwise<'a, 'o> {
-    pub(super) conv: &'a Conv,
     pub(super) weights: &'a ConvWeights,
     pub(super) input: &'a ConvInput<'a>,
     pub(super) output: &'a mut ConvOutput<'o>,
@@ -37,7 +36,7 @@ impl Kernel for Depthwise<'_, '_> {
 
 #[inline(always)]
 fn kinds(call: Depthwise<'_, '_>) -> Result<(), ConvError> {
-    let exact = call.conv.taps() <= EXACT_TAPS;
+    let exact = call.weights.conv().taps() <= EXACT_TAPS;
     match (*call.input, exact) {
         (ConvInput::F32(data), _) => {
             drive(call, data, (0.0, 0), |a: f32, w, acc: f32| w.mul_add(a, acc), |v| v)
@@ -80,10 +79,11 @@ fn drive<T: bytemuck::Pod, A: Copy + Default, S: Sum + Default>(
     step: impl Fn(T, f32, A) -> A + Copy,
     sum: impl Fn(A) -> S + Copy,
 ) -> Result<(), ConvError> {
-    let Depthwise { conv, weights, output, part, scratch, .. } = call;
+    let Depthwise { weights, output, part, scratch, .. } = call;
+    let conv = weights.conv();
     let s = conv.shape();
     let [height, width] = s.input;
-    let image = &data[part.image * conv.image_len()..][..conv.image_len()];
+    let image = data;
     let ordered = s.order == ImageOrder::Nhwc;
     let below = BandSize::input_rows(conv, 1);
     let staged = if ordered { 0 } else { below.min(height) * width * CHANNELS * size_of::<T>() };
@@ -110,7 +110,8 @@ fn drive<T: bytemuck::Pod, A: Copy + Default, S: Sum + Default>(
             let taps = weights.taps_of(channel);
             let line = Line { conv, view, taps, oy, count, zero: zero.0, step };
             let mut put = |ox: usize, results: &[S]| {
-                let place = Place { image: part.image, pixel: oy * conv.output()[1] + ox, channel };
+                let pixel = (oy - part.rows.0) * conv.output()[1] + ox;
+                let place = Place { pixel, channel, first: part.channels.0 };
                 finish(conv, steps, output, place, results, 0);
             };
             match count.div_ceil(16) {

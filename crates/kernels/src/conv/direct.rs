@@ -24,7 +24,6 @@ const PANEL_BYTES: usize = 256 << 10;
 
 /// What a level's copy of the driver is called with.
 pub(super) struct Direct<'a, 'o> {
-    pub(super) conv: &'a Conv,
     pub(super) weights: &'a ConvWeights,
     pub(super) input: &'a ConvInput<'a>,
     pub(super) output: &'a mut ConvOutput<'o>,
@@ -198,7 +197,7 @@ impl Sizes {
             (format, false) => k.next_multiple_of(format.step_cols()) / 4 * STEP,
         };
         let element = if float { 4 } else { 1 };
-        let images = conv.image_len() + conv.output_len() / conv.shape().batch.max(1);
+        let images = conv.image_len() + conv.output_len();
         let shared = images * element + weights.bytes();
         let beside = if panel > 0 { PANEL_BYTES.saturating_sub(panel) } else { 0 };
         let budget = (shared / BAND_SHARE).max(beside).min(BAND_BYTES) / cell;
@@ -220,10 +219,12 @@ impl Sizes {
 
 #[inline(always)]
 fn drive<S: Simd, K: Kind>(s: S, _: K, call: Direct<'_, '_>) -> Result<(), ConvError> {
-    let Direct { conv, weights, input, output, part, scratch } = call;
+    let Direct { weights, input, output, part, scratch } = call;
+    let conv = weights.conv();
     let shape = conv.shape();
     let layout = &weights.layout;
-    let Some(packed) = weights.packed() else { return Err(ConvError::Weights) };
+    // Depthwise filters are not packed, and go another way.
+    let Some(packed) = weights.packed() else { return Ok(()) };
     let size = BandSize::of(conv);
     let float = K::COLS == 1;
     let sizes = Sizes::of(conv, weights, float, K::cell::<S>(), part.rows.1 - part.rows.0);
@@ -240,7 +241,7 @@ fn drive<S: Simd, K: Kind>(s: S, _: K, call: Direct<'_, '_>) -> Result<(), ConvE
         conv,
         size,
         walk,
-        image: part.image,
+        part: *part,
         band,
         reads: bytemuck::cast_slice_mut(reads),
         steps: Steps::fill(steps, weights, output, input.signed_zero()),
@@ -314,7 +315,7 @@ struct Pass<'a, 'o, S, K> {
     conv: &'a Conv,
     size: BandSize,
     walk: Walk,
-    image: usize,
+    part: ConvPart,
     band: &'a mut [u8],
     /// What each pixel's sums have in excess.
     reads: &'a mut [i32],
@@ -333,7 +334,7 @@ impl<S: Simd, K: Kind> Pass<'_, '_, S, K> {
             return;
         }
         if self.has.0 != rows.0 {
-            let band = Band { image: self.image, first: rows.0, rows: rows.1 - rows.0 };
+            let band = Band { first: rows.0, rows: rows.1 - rows.0 };
             K::fill(self.conv, input, band, K::cell::<S>(), self.band);
         }
         (self.has, self.rows) = ((rows.0, group), rows);
@@ -348,7 +349,8 @@ impl<S: Simd, K: Kind> Pass<'_, '_, S, K> {
     #[inline(always)]
     fn run(&mut self, filters: Filters, panel: &[u8]) {
         let columns = self.conv.output()[1];
-        let (from, count) = (self.rows.0 * columns, (self.rows.1 - self.rows.0) * columns);
+        let (from, count) =
+            ((self.rows.0 - self.part.rows.0) * columns, (self.rows.1 - self.rows.0) * columns);
         let base = filters.group * self.conv.group_in();
         let (first, end) = (filters.row % STRIPE, (filters.end - 1) % STRIPE + 1);
         let most = S::TILE.len().min(PIXELS);
@@ -378,7 +380,8 @@ impl<S: Simd, K: Kind> Pass<'_, '_, S, K> {
             }
             for p in 0..these {
                 let read = self.reads.get(pixel + p).copied().unwrap_or(0);
-                let place = Place { image: self.image, pixel: from + pixel + p, channel: filters.channel };
+                let (pixel, channel) = (from + pixel + p, filters.channel);
+                let place = Place { pixel, channel, first: self.part.channels.0 };
                 let sums = &results[p * STRIPE..][first..end];
                 finish(self.conv, self.steps, self.output, place, sums, read);
             }

@@ -1,17 +1,21 @@
 //! Quantised 2-D convolution: shapes, packed filters, and bodies for parts of an output.
 //!
-//! [`Conv`] is a checked shape, [`ConvWeights`] are its filters in the packed layouts of matrices, [`conv2d`] computes a part of an
-//! output. Sums of integers are exact and every f32 output is one chain in a written order, whatever the part, the SIMD level
-//! and the algorithm's tiles.
+//! [`Conv`] is a checked shape, [`ConvWeights`] are its filters in the packed layouts of matrices, [`conv2d`] computes a part of the
+//! output of one image. Sums of integers are exact and every f32 output is one chain in a written order, whatever the part, the
+//! SIMD level and the algorithm's tiles.
 
 mod band;
 mod depthwise;
 mod direct;
 mod output;
+mod plan;
 pub mod reference;
 mod shape;
+mod text;
 mod tile;
 mod weights;
+
+use band::BandSize;
 
 use crate::packed::PackError;
 use crate::product::ProductError;
@@ -19,8 +23,10 @@ use crate::simd::{Simd, at_level};
 use crate::{PackedFormat, Scratch};
 use phalanx_simd::Tier;
 
-pub use output::{ConvOutput, Image, Requantise};
+pub use output::{ConvOutput, Requantise};
+pub use plan::ConvPlan;
 pub use shape::{Conv, ConvShape, ImageOrder};
+pub use text::ShapeTextError;
 pub use weights::ConvWeights;
 
 /// Why a convolution is not computed.
@@ -60,7 +66,7 @@ pub enum ConvError {
         what: &'static str,
     },
     /// A length that must equal another.
-    #[error("{what} has {found} elements, not {expected}")]
+    #[error("{what}: {found} elements, not {expected}")]
     Length {
         /// Which.
         what: &'static str,
@@ -69,9 +75,6 @@ pub enum ConvError {
         /// What it must be.
         expected: usize,
     },
-    /// Weights packed for another shape.
-    #[error("the weights were packed for another shape")]
-    Weights,
     /// Input and weights that do not go together.
     #[error("{input} input is not convolved with {format} weights{}", if *sums { " to exact sums" } else { "" })]
     Kind {
@@ -81,6 +84,14 @@ pub enum ConvError {
         format: PackedFormat,
         /// Whether exact sums were asked for.
         sums: bool,
+    },
+    /// A zero point that is no code.
+    #[error("the zero point {zero} is no {kind}")]
+    ZeroPoint {
+        /// The zero point.
+        zero: i32,
+        /// Type of the codes.
+        kind: &'static str,
     },
     /// Output rows or channels outside the shape, or channels that do not begin at a packed stripe.
     #[error("{what} {from}..{to} is no part of {of}")]
@@ -102,7 +113,7 @@ pub enum ConvError {
     Product(#[from] ProductError),
 }
 
-/// The input of a convolution.
+/// The image that a convolution reads.
 #[derive(Clone, Copy, Debug)]
 pub enum ConvInput<'a> {
     /// Single precision.
@@ -151,118 +162,121 @@ impl ConvInput<'_> {
     }
 }
 
-/// A part of an output: some rows of one image, some channels.
+/// A part of an image's output: some rows, some channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConvPart {
-    /// Image.
-    pub image: usize,
     /// First row and row past the last.
     pub rows: (usize, usize),
     /// First channel and channel past the last, both multiples of [`Conv::channel_unit`] or the end.
     pub channels: (usize, usize),
 }
 
-/// Computes a part of an output. Parts that do not overlap may be computed by several threads at once, and no division changes a
-/// bit.
-///
-/// An output of codes and integer weights: the exact sum of (input - zero point) * weight, then what [`ConvOutput`] says. Of f32
-/// input: acc = fma(weight, input, acc) from +0 over filter rows, filter columns and channels ascending, padding being +0, times the
-/// filter's scale where the weights have one.
-///
-/// # Errors
-/// A level that the machine lacks, weights of another shape, kinds that do not go together, lengths and parts that do not fit, no
-/// memory for scratch.
-pub fn conv2d(
-    tier: Tier,
-    conv: &Conv,
-    weights: &ConvWeights,
-    input: ConvInput<'_>,
-    output: &mut ConvOutput<'_>,
-    part: ConvPart,
-    scratch: &mut Scratch,
-) -> Result<(), ConvError> {
-    check(tier, conv, weights, &input, output, &part)?;
-    if conv.is_depthwise() {
-        let call = depthwise::Depthwise { conv, weights, input: &input, output, part: &part, scratch };
-        return at_level!(tier, s => s.call(call));
+impl ConvPart {
+    /// The whole output of an image.
+    pub fn whole(conv: &Conv) -> ConvPart {
+        ConvPart { rows: (0, conv.output()[0]), channels: (0, conv.shape().out_channels) }
     }
-    let call = direct::Direct { conv, weights, input: &input, output, part: &part, scratch };
-    at_level!(tier, s => s.call(call))
+    /// Whether it is one.
+    ///
+    /// # Errors
+    /// [`ConvError::Part`].
+    pub fn check(&self, conv: &Conv) -> Result<(), ConvError> {
+        let within = |what, (from, to): (usize, usize), of: usize, unit: usize| {
+            // The last part ends where the channels do, wherever that is.
+            if from <= to && to <= of && from % unit == 0 && (to == of || to % unit == 0) {
+                Ok(())
+            } else {
+                Err(ConvError::Part { what, from, to, of })
+            }
+        };
+        within("output rows", self.rows, conv.output()[0], 1)?;
+        within("output channels", self.channels, conv.shape().out_channels, conv.channel_unit())
+    }
+    /// Pixels and channels.
+    pub(super) fn size(&self, conv: &Conv) -> (usize, usize) {
+        ((self.rows.1 - self.rows.0) * conv.output()[1], self.channels.1 - self.channels.0)
+    }
+    /// Rows and columns of the box in which the part lies in memory, and the elements from a row to the next: pixels of channels,
+    /// or channels of pixels.
+    pub fn tile(&self, conv: &Conv) -> (usize, usize, usize) {
+        let (pixels, channels) = self.size(conv);
+        match conv.shape().order {
+            ImageOrder::Nhwc => (pixels, channels, conv.shape().out_channels),
+            ImageOrder::Nchw => (channels, pixels, conv.pixels()),
+        }
+    }
 }
 
-/// The whole output on the caller's thread: [`conv2d`] of every image.
+/// Computes a part of the output of one image. Parts that do not overlap may be computed by several threads at once, and no
+/// division changes a bit.
+///
+/// The sum of an output: of codes, exactly (input - zero point) * weight over all taps and channels; of f32 input, the chain
+/// acc = fma(weight, input, acc) from +0 over filter rows, filter columns and channels ascending. Padding is the value 0. What
+/// becomes of the sum, [`ConvOutput`] says.
 ///
 /// # Errors
-/// As [`conv2d`].
+/// A level that the machine lacks, kinds that do not go together, lengths and parts that do not fit, no memory for scratch.
 ///
 /// ```
 /// use phalanx_kernels::conv::*;
-/// use phalanx_kernels::{PackedFormat, Scratch};
+/// use phalanx_kernels::{PackedFormat, Scratch, Tile};
 /// let conv = Conv::new(ConvShape { pad: [1; 4], ..ConvShape::square(4, 1, 1, 3) })?;
-/// let weights = ConvWeights::integers(&conv, PackedFormat::T2, &[0, 1, 0, 1, -1, 1, 0, 1, 0], &[])?;
-/// let input = ConvInput::I8 { data: &[1; 16], zero: 0 };
+/// let weights = ConvWeights::integers(&conv, PackedFormat::T2, &[0, 1, 0, 1, -1, 1, 0, 1, 0])?;
 /// let mut sums = [0; 16];
-/// conv2d_whole(phalanx_simd::Tier::best(), &conv, &weights, input, &mut ConvOutput::Sums(Image::new(&mut sums)), &mut Scratch::new())?;
+/// let part = ConvPart::whole(&conv);
+/// let (rows, cols, stride) = part.tile(&conv);
+/// let output = ConvOutput::Sums(Tile::new(&mut sums, rows, cols, stride)?);
+/// let input = ConvInput::I8 { data: &[1; 16], zero: 0 };
+/// conv2d(phalanx_simd::Tier::best(), &weights, input, output, part, &mut Scratch::new())?;
 /// assert_eq!(sums, [1, 2, 2, 1, 2, 3, 3, 2, 2, 3, 3, 2, 1, 2, 2, 1]);
-/// # Ok::<(), ConvError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn conv2d_whole(
+pub fn conv2d(
     tier: Tier,
-    conv: &Conv,
     weights: &ConvWeights,
     input: ConvInput<'_>,
-    output: &mut ConvOutput<'_>,
+    mut output: ConvOutput<'_>,
+    part: ConvPart,
     scratch: &mut Scratch,
 ) -> Result<(), ConvError> {
-    let (rows, channels) = ((0, conv.output()[0]), (0, conv.shape().out_channels));
-    let nothing = ConvPart { image: 0, rows: (0, 0), channels };
-    check(tier, conv, weights, &input, output, &nothing)?;
-    for image in 0..conv.shape().batch {
-        conv2d(tier, conv, weights, input, output, ConvPart { image, rows, channels }, scratch)?;
+    if !tier.is_available() {
+        return Err(ProductError::Tier(tier).into());
     }
-    Ok(())
+    check(weights, &input, &output, &part)?;
+    let (pixels, channels) = part.size(weights.conv());
+    if pixels == 0 || channels == 0 {
+        return Ok(());
+    }
+    let (input, output, part) = (&input, &mut output, &part);
+    if weights.conv().is_depthwise() {
+        let call = depthwise::Depthwise { weights, input, output, part, scratch };
+        return at_level!(tier, s => s.call(call));
+    }
+    let call = direct::Direct { weights, input, output, part, scratch };
+    at_level!(tier, s => s.call(call))
 }
 
+/// Everything that a call can have wrong.
 fn check(
-    tier: Tier,
-    conv: &Conv,
     weights: &ConvWeights,
     input: &ConvInput<'_>,
     output: &ConvOutput<'_>,
     part: &ConvPart,
 ) -> Result<(), ConvError> {
-    if !tier.is_available() {
-        return Err(ProductError::Tier(tier).into());
-    }
-    if !weights.fits(conv) {
-        return Err(ConvError::Weights);
-    }
-    let format = weights.format();
-    let sums = matches!(output, ConvOutput::Sums(_) | ConvOutput::I8(..) | ConvOutput::U8(..));
+    let (conv, format) = (weights.conv(), weights.format());
+    let sums = !matches!(output, ConvOutput::F32 { .. });
     // Codes with f32 weights have no exact sum, f32 input has none with any weights.
     if (input.is_float() && sums) || (!input.is_float() && format.is_float()) {
         return Err(ConvError::Kind { input: input.kind(), format, sums });
     }
+    part.check(conv)?;
     let length = |what, found, expected| {
         if found == expected { Ok(()) } else { Err(ConvError::Length { what, found, expected }) }
     };
-    let s = conv.shape();
-    length("the input", input.len(), conv.input_len())?;
-    length("the output", output.len(), conv.output_len())?;
-    output.check(s.out_channels)?;
-    let within = |what, (from, to): (usize, usize), of: usize, unit: usize| {
-        // The last part ends where the channels do, wherever that is.
-        if from <= to && to <= of && from % unit == 0 && (to == of || to % unit == 0) {
-            Ok(())
-        } else {
-            Err(ConvError::Part { what, from, to, of })
-        }
-    };
-    within("output rows", part.rows, conv.output()[0], 1)?;
-    let unit = conv.channel_unit();
-    within("output channels", part.channels, s.out_channels, unit)?;
-    if part.rows.0 < part.rows.1 {
-        within("images", (part.image, part.image.saturating_add(1)), s.batch, 1)?;
-    }
-    Ok(())
+    length("the image", input.len(), conv.image_len())?;
+    let (rows, cols, _) = part.tile(conv);
+    let found = output.size();
+    length("a row of the output", found.1, cols)?;
+    length("the output", found.0 * found.1, rows * cols)?;
+    output.check(conv.shape().out_channels)
 }

@@ -1,63 +1,8 @@
 //! Outputs: where results go and the steps from a sum to an element, the same for every body.
 
 use super::{Conv, ConvError, ConvWeights, ImageOrder};
+use crate::Tile;
 use crate::format::STRIPE;
-use std::marker::PhantomData;
-
-/// The memory of an output. Several threads may hold it for parts that do not overlap.
-pub struct Image<'a, T> {
-    first: *mut T,
-    len: usize,
-    memory: PhantomData<&'a mut [T]>,
-}
-
-// SAFETY: it stands for an exclusive reference, or by the promise of `share` for the elements of its parts alone.
-unsafe impl<T: Send> Send for Image<'_, T> {}
-
-impl<'a, T: Copy> Image<'a, T> {
-    /// All of `data`.
-    pub fn new(data: &'a mut [T]) -> Self {
-        Image { first: data.as_mut_ptr(), len: data.len(), memory: PhantomData }
-    }
-
-    /// As [`Image::new`] from a pointer.
-    ///
-    /// # Safety
-    /// `len` elements from `first` are valid and initialised for as long as the image lives, and those of the parts computed
-    /// through it are accessed through it alone.
-    pub unsafe fn from_raw(first: *mut T, len: usize) -> Self {
-        Image { first, len, memory: PhantomData }
-    }
-
-    /// The same memory once more, for another thread.
-    ///
-    /// # Safety
-    /// The parts that are computed through the two do not overlap.
-    pub unsafe fn share(&self) -> Image<'a, T> {
-        Image { ..*self }
-    }
-
-    #[inline(always)]
-    fn put(&mut self, at: usize, v: T) {
-        assert!(at < self.len, "element {at} of {}", self.len);
-        // SAFETY: in range by the assertion, valid by construction.
-        unsafe { *self.first.add(at) = v };
-    }
-
-    #[inline(always)]
-    fn run(&mut self, at: usize, len: usize) -> &mut [T] {
-        assert!(at <= self.len && len <= self.len - at, "elements {at}.. ({len}) of {}", self.len);
-        // SAFETY: in range by the assertion, valid by construction, and no other reference into it is alive while `self` is
-        // borrowed: parts of other holders do not overlap.
-        unsafe { std::slice::from_raw_parts_mut(self.first.add(at), len) }
-    }
-}
-
-impl<T> std::fmt::Debug for Image<'_, T> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Image({} elements)", self.len)
-    }
-}
 
 /// From sums to 8-bit codes. In this order: the filter's `bias` is added (wrapping), the sum is rounded to f32 and multiplied by the
 /// filter's scale, [`Requantise::relu`] makes what is below 0 to 0, the product is held to what the type's range leaves around `zero`,
@@ -68,42 +13,43 @@ pub struct Requantise<'a> {
     pub scales: &'a [f32],
     /// For each filter, in units of input scale * weight scale.
     pub bias: Option<&'a [i32]>,
-    /// The code of the value 0.
+    /// The code of the value 0, of the type's range.
     pub zero: i32,
     /// Whether negative values become 0.
     pub relu: bool,
 }
 
-/// Where a convolution goes, and in which form.
+/// Where a part of a convolution goes, and in which form. Tiles have the rows and columns that [`super::ConvPart::tile`] says.
 #[derive(Debug)]
 pub enum ConvOutput<'a> {
     /// Exact sums of codes, zero point subtracted.
-    Sums(Image<'a, i32>),
-    /// Values: the sum (rounded to f32) or chain, times `scale`, times the filter's scale, plus the bias, then ReLU; each step
-    /// where there is one. NaN becomes the one pattern `f32::NAN` has.
+    Sums(Tile<'a, i32>),
+    /// Values: the sum (of codes: rounded to f32) times the filter's scale, plus its bias, then ReLU; each step where there is
+    /// one. NaN becomes the one pattern `f32::NAN` has.
     F32 {
         /// Elements.
-        image: Image<'a, f32>,
-        /// What a unit of the input is worth; 1 for f32 input.
-        scale: f32,
+        tile: Tile<'a, f32>,
+        /// For each filter: what a unit of its sums is worth.
+        scales: Option<&'a [f32]>,
         /// For each filter.
         bias: Option<&'a [f32]>,
         /// Whether negative values become 0.
         relu: bool,
     },
     /// Signed codes.
-    I8(Image<'a, i8>, Requantise<'a>),
+    I8(Tile<'a, i8>, Requantise<'a>),
     /// Unsigned codes.
-    U8(Image<'a, u8>, Requantise<'a>),
+    U8(Tile<'a, u8>, Requantise<'a>),
 }
 
 impl ConvOutput<'_> {
-    pub(super) fn len(&self) -> usize {
+    /// Rows and columns.
+    pub(super) fn size(&self) -> (usize, usize) {
         match self {
-            ConvOutput::Sums(image) => image.len,
-            ConvOutput::F32 { image, .. } => image.len,
-            ConvOutput::I8(image, _) => image.len,
-            ConvOutput::U8(image, _) => image.len,
+            ConvOutput::Sums(tile) => (tile.rows(), tile.cols()),
+            ConvOutput::F32 { tile, .. } => (tile.rows(), tile.cols()),
+            ConvOutput::I8(tile, _) => (tile.rows(), tile.cols()),
+            ConvOutput::U8(tile, _) => (tile.rows(), tile.cols()),
         }
     }
 
@@ -113,10 +59,21 @@ impl ConvOutput<'_> {
         };
         match self {
             ConvOutput::Sums(_) => Ok(()),
-            ConvOutput::F32 { bias, .. } => bias.map_or(Ok(()), |b| length("the bias", b.len())),
+            ConvOutput::F32 { scales, bias, .. } => {
+                scales.map_or(Ok(()), |s| length("the list of scales", s.len()))?;
+                bias.map_or(Ok(()), |b| length("the bias", b.len()))
+            }
             ConvOutput::I8(_, r) | ConvOutput::U8(_, r) => {
                 length("the list of scales", r.scales.len())?;
-                r.bias.map_or(Ok(()), |b| length("the bias", b.len()))
+                r.bias.map_or(Ok(()), |b| length("the bias", b.len()))?;
+                let (kind, low, high) = match self {
+                    ConvOutput::U8(..) => ("u8", 0, 255),
+                    _ => ("i8", -128, 127),
+                };
+                match (low..=high).contains(&r.zero) {
+                    true => Ok(()),
+                    false => Err(ConvError::ZeroPoint { zero: r.zero, kind }),
+                }
             }
         }
     }
@@ -154,9 +111,11 @@ impl Sum for f32 {
 /// Where a run of channels of one pixel goes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
-    pub(super) image: usize,
+    /// Within the part.
     pub(super) pixel: usize,
     pub(super) channel: usize,
+    /// The part's first channel.
+    pub(super) first: usize,
 }
 
 /// 1.5 * 2^23: adding it to a small number rounds to an integer, half to even, in the low bits of the sum.
@@ -197,8 +156,8 @@ impl<'a> Steps<'a> {
             let taken = weights.sum(c).wrapping_mul(zero);
             let (i, s, b) = match output {
                 ConvOutput::Sums(_) => (0, 1.0, -0.0),
-                ConvOutput::F32 { bias, .. } => {
-                    (0, weights.scale(c).unwrap_or(1.0), bias.map_or(-0.0, |b| b[c]))
+                ConvOutput::F32 { scales, bias, .. } => {
+                    (0, scales.map_or(1.0, |s| s[c]), bias.map_or(-0.0, |b| b[c]))
                 }
                 ConvOutput::I8(_, r) | ConvOutput::U8(_, r) => {
                     (r.bias.map_or(0, |b| b[c]), r.scales[c], -0.0)
@@ -246,29 +205,29 @@ fn channels<S: Sum>(
     each: impl Fn(usize) -> (S, i32, f32, f32),
 ) {
     match output {
-        ConvOutput::Sums(image) => write(conv, image, place, count, |c| {
+        ConvOutput::Sums(tile) => write(conv, tile, place, count, |c| {
             let (s, o, ..) = each(c);
             s.exact(o)
         }),
-        ConvOutput::F32 { image, scale, relu, .. } => {
-            let (scale, low) = (*scale, if *relu { 0.0 } else { f32::NEG_INFINITY });
-            write(conv, image, place, count, |c| {
+        ConvOutput::F32 { tile, relu, .. } => {
+            let low = if *relu { 0.0 } else { f32::NEG_INFINITY };
+            write(conv, tile, place, count, |c| {
                 let (s, o, m, b) = each(c);
-                let v = s.float(o) * scale * m + b;
+                let v = s.float(o) * m + b;
                 let v = if v < low { low } else { v };
                 if v.is_nan() { f32::NAN } else { v }
             });
         }
-        ConvOutput::I8(image, r) => {
+        ConvOutput::I8(tile, r) => {
             let code = coder(r, -128, 127);
-            write(conv, image, place, count, |c| {
+            write(conv, tile, place, count, |c| {
                 let (s, o, m, _) = each(c);
                 code(s.exact(o), m) as i8
             });
         }
-        ConvOutput::U8(image, r) => {
+        ConvOutput::U8(tile, r) => {
             let code = coder(r, 0, 255);
-            write(conv, image, place, count, |c| {
+            write(conv, tile, place, count, |c| {
                 let (s, o, m, _) = each(c);
                 code(s.exact(o), m) as u8
             });
@@ -282,7 +241,6 @@ fn coder(r: &Requantise<'_>, low: i32, high: i32) -> impl Fn(i32, f32) -> i32 + 
     let zero = r.zero;
     let (bottom, top) = ((low - zero) as f32, (high - zero) as f32);
     let bottom = if r.relu && bottom < 0.0 { 0.0 } else { bottom };
-    let top = if top < bottom { bottom } else { top };
     move |sum, scale| {
         let v = sum as f32 * scale;
         // Comparisons in the one form that is a single instruction; NaN becomes the lowest.
@@ -295,14 +253,17 @@ fn coder(r: &Requantise<'_>, low: i32, high: i32) -> impl Fn(i32, f32) -> i32 + 
 #[inline(always)]
 fn write<T: Copy>(
     conv: &Conv,
-    image: &mut Image<'_, T>,
+    tile: &mut Tile<'_, T>,
     place: Place,
     count: usize,
     value: impl Fn(usize) -> T,
 ) {
-    let at = conv.output_at(place.image, place.pixel, place.channel);
+    let first = place.channel - place.first;
     match conv.shape().order {
-        ImageOrder::Nhwc => image.run(at, count).iter_mut().enumerate().for_each(|(c, to)| *to = value(c)),
-        ImageOrder::Nchw => (0..count).for_each(|c| image.put(at + c * conv.pixels(), value(c))),
+        ImageOrder::Nhwc => {
+            let run = &mut tile.row_mut(place.pixel)[first..first + count];
+            run.iter_mut().enumerate().for_each(|(c, to)| *to = value(c));
+        }
+        ImageOrder::Nchw => (0..count).for_each(|c| tile.row_mut(first + c)[place.pixel] = value(c)),
     }
 }

@@ -1,73 +1,119 @@
-//! Convolution in the plainest way, to compare against: seven nested loops that share nothing with the bodies.
+//! Convolution in the plainest way, to compare against: nested loops and formulas that share nothing with the bodies.
 
-use super::{Conv, ConvInput, ConvWeights};
+use super::{Conv, ConvError, ConvInput, ConvOutput, ConvPart, ConvWeights, ImageOrder, Requantise, check};
 
-/// Exact sums of an 8-bit input, zero point subtracted, in the output's order.
+/// As [`super::conv2d`], at no level.
 ///
-/// # Panics
-/// Where the weights or the input are of floats or lengths do not fit.
-pub fn sums(conv: &Conv, weights: &ConvWeights, input: ConvInput<'_>) -> Vec<i32> {
-    let (value, len): (Box<dyn Fn(usize) -> i32>, usize) = match input {
-        ConvInput::I8 { data, zero } => (Box::new(move |i| i32::from(data[i]) - i32::from(zero)), data.len()),
-        ConvInput::U8 { data, zero } => (Box::new(move |i| i32::from(data[i]) - i32::from(zero)), data.len()),
-        ConvInput::F32(_) => panic!("sums are of integers"),
+/// # Errors
+/// As [`super::conv2d`].
+pub fn conv2d(
+    weights: &ConvWeights,
+    input: ConvInput<'_>,
+    output: ConvOutput<'_>,
+    part: ConvPart,
+) -> Result<(), ConvError> {
+    check(weights, &input, &output, &part)?;
+    let conv = weights.conv();
+    let exact = |at: Place| {
+        each(conv, at, 0i32, |acc, image, filter, tap, c| {
+            let x = match (input, image) {
+                (_, None) => 0,
+                (ConvInput::I8 { data, zero }, Some(i)) => i32::from(data[i]) - i32::from(zero),
+                (ConvInput::U8 { data, zero }, Some(i)) => i32::from(data[i]) - i32::from(zero),
+                (ConvInput::F32(_), _) => 0,
+            };
+            acc.wrapping_add(x * i32::from(weights.integer(filter, tap, c)))
+        })
     };
-    assert_eq!(len, conv.input_len(), "input length");
-    each(conv, 0, |acc, at, filter, tap, c| {
-        acc + at.map_or(0, &value) * i32::from(weights.integer(filter, tap, c))
-    })
+    let float = |at: Place| match input {
+        ConvInput::F32(data) => each(conv, at, 0f32, |acc, image, filter, tap, c| {
+            weights.value(filter, tap, c).mul_add(image.map_or(0.0, |i| data[i]), acc)
+        }),
+        _ => exact(at) as f32,
+    };
+    let places = Places { conv, part };
+    match output {
+        ConvOutput::Sums(mut tile) => places.each(|row, col, at| tile.row_mut(row)[col] = exact(at)),
+        ConvOutput::F32 { mut tile, scales, bias, relu } => places.each(|row, col, at| {
+            let mut v = float(at);
+            if let Some(scales) = scales {
+                v *= scales[at.filter];
+            }
+            if let Some(bias) = bias {
+                v += bias[at.filter];
+            }
+            let v = if relu && v < 0.0 { 0.0 } else { v };
+            tile.row_mut(row)[col] = if v.is_nan() { f32::NAN } else { v };
+        }),
+        ConvOutput::I8(mut tile, r) => {
+            places.each(|row, col, at| tile.row_mut(row)[col] = code(exact(at), at, &r, -128, 127) as i8);
+        }
+        ConvOutput::U8(mut tile, r) => {
+            places.each(|row, col, at| tile.row_mut(row)[col] = code(exact(at), at, &r, 0, 255) as u8);
+        }
+    }
+    Ok(())
 }
 
-/// Values of an f32 input: acc = fma(weight, input, acc) from +0 over filter rows, filter columns and channels ascending, where
-/// padding is an input of +0 like any other; times the filter's scale, where the weights have one.
-///
-/// # Panics
-/// Where lengths do not fit.
-pub fn floats(conv: &Conv, weights: &ConvWeights, input: &[f32]) -> Vec<f32> {
-    assert_eq!(input.len(), conv.input_len(), "input length");
-    let sums: Vec<f32> = each(conv, 0.0, |acc: f32, at, filter, tap, c| {
-        weights.value(filter, tap, c).mul_add(at.map_or(0.0, |at| input[at]), acc)
-    });
-    let scaled = |(i, v): (usize, f32)| {
-        let channel = match conv.shape().order {
-            super::ImageOrder::Nhwc => i % conv.shape().out_channels,
-            super::ImageOrder::Nchw => i / conv.pixels() % conv.shape().out_channels,
-        };
-        weights.scale(channel).map_or(v, |s| v * s)
-    };
-    sums.into_iter().enumerate().map(scaled).collect()
+fn code(sum: i32, at: Place, r: &Requantise<'_>, low: i32, high: i32) -> i32 {
+    let bias = r.bias.map_or(0, |b| b[at.filter]);
+    let v = sum.wrapping_add(bias) as f32 * r.scales[at.filter];
+    if v.is_nan() {
+        return if r.relu { r.zero.clamp(low, high) } else { low };
+    }
+    let v = if r.relu { v.max(0.0) } else { v };
+    (f64::from(v).round_ties_even() as i64).saturating_add(r.zero.into()).clamp(low.into(), high.into())
+        as i32
 }
 
-/// `step(acc, input index or padding, filter, tap, channel of the filter)` over all products of every output.
-fn each<T: Copy + Default>(
-    conv: &Conv,
-    zero: T,
-    step: impl Fn(T, Option<usize>, usize, usize, usize) -> T,
-) -> Vec<T> {
-    let s = conv.shape();
-    let mut out = vec![T::default(); conv.output_len()];
-    for image in 0..s.batch {
-        for filter in 0..s.out_channels {
-            for oy in 0..conv.output()[0] {
-                for ox in 0..conv.output()[1] {
-                    let mut acc = zero;
-                    for ky in 0..s.kernel[0] {
-                        for kx in 0..s.kernel[1] {
-                            let y = (oy * s.stride[0] + ky * s.dilation[0]).wrapping_sub(s.pad[0]);
-                            let x = (ox * s.stride[1] + kx * s.dilation[1]).wrapping_sub(s.pad[2]);
-                            let inside = y < s.input[0] && x < s.input[1];
-                            let first = filter / conv.group_out() * conv.group_in();
-                            for c in 0..conv.group_in() {
-                                let at =
-                                    inside.then(|| image * conv.image_len() + conv.input_at(y, x, first + c));
-                                acc = step(acc, at, filter, ky * s.kernel[1] + kx, c);
-                            }
-                        }
+/// An output element.
+#[derive(Clone, Copy)]
+struct Place {
+    y: usize,
+    x: usize,
+    filter: usize,
+}
+
+/// The elements of a part.
+struct Places<'a> {
+    conv: &'a Conv,
+    part: ConvPart,
+}
+
+impl Places<'_> {
+    /// `put(row of the tile, its column, element)`.
+    fn each(&self, mut put: impl FnMut(usize, usize, Place)) {
+        let width = self.conv.output()[1];
+        for y in self.part.rows.0..self.part.rows.1 {
+            for x in 0..width {
+                for filter in self.part.channels.0..self.part.channels.1 {
+                    let (pixel, channel) =
+                        ((y - self.part.rows.0) * width + x, filter - self.part.channels.0);
+                    match self.conv.shape().order {
+                        ImageOrder::Nhwc => put(pixel, channel, Place { y, x, filter }),
+                        ImageOrder::Nchw => put(channel, pixel, Place { y, x, filter }),
                     }
-                    out[conv.output_at(image, oy * conv.output()[1] + ox, filter)] = acc;
                 }
             }
         }
     }
-    out
+}
+
+/// `step(acc, input index or padding, filter, tap, channel of the filter)` over all products of an output.
+fn each<T>(conv: &Conv, at: Place, zero: T, step: impl Fn(T, Option<usize>, usize, usize, usize) -> T) -> T {
+    let s = conv.shape();
+    let mut acc = zero;
+    for ky in 0..s.kernel[0] {
+        for kx in 0..s.kernel[1] {
+            let y = (at.y * s.stride[0] + ky * s.dilation[0]).wrapping_sub(s.pad[0]);
+            let x = (at.x * s.stride[1] + kx * s.dilation[1]).wrapping_sub(s.pad[2]);
+            let inside = y < s.input[0] && x < s.input[1];
+            let first = at.filter / conv.group_out() * conv.group_in();
+            for c in 0..conv.group_in() {
+                let image = inside.then(|| conv.input_at(y, x, first + c));
+                acc = step(acc, image, at.filter, ky * s.kernel[1] + kx, c);
+            }
+        }
+    }
+    acc
 }

@@ -12,13 +12,11 @@ pub enum ImageOrder {
     Nhwc,
 }
 
-/// Sizes of a 2-D convolution. Pairs are of rows and columns.
+/// Sizes of a 2-D convolution of one image. Pairs are of rows and columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConvShape {
     /// Order of input and output.
     pub order: ImageOrder,
-    /// Images; may be 0.
-    pub batch: usize,
     /// Rows and columns of an input image.
     pub input: [usize; 2],
     /// Channels of an input image.
@@ -38,7 +36,7 @@ pub struct ConvShape {
 }
 
 impl ConvShape {
-    /// One image in NHWC order, square, stride and dilation 1, one group: the rest is set by `..`.
+    /// A square image in NHWC order, stride and dilation 1, one group: the rest is set by `..`.
     ///
     /// ```
     /// use phalanx_kernels::conv::{Conv, ConvShape};
@@ -49,7 +47,6 @@ impl ConvShape {
     pub fn square(width: usize, in_channels: usize, out_channels: usize, kernel: usize) -> ConvShape {
         ConvShape {
             order: ImageOrder::Nhwc,
-            batch: 1,
             input: [width, width],
             in_channels,
             out_channels,
@@ -73,7 +70,7 @@ impl Conv {
     /// Checks a shape.
     ///
     /// # Errors
-    /// A size of 0 (a batch of 0 is fine), channels that groups do not divide, a filter larger than the padded image, or sizes
+    /// A size of 0, channels that groups do not divide, a filter larger than the padded image, or sizes
     /// whose arrays exceed the address range. Nothing is allocated.
     pub fn new(shape: ConvShape) -> Result<Conv, ConvError> {
         let s = &shape;
@@ -117,13 +114,13 @@ impl Conv {
             }
         }
         let count = |sizes: &[usize]| {
-            // As if nothing were 0, so that an empty batch does not hide a size that overflows; 8 bytes an element at most.
-            let count = sizes.iter().try_fold(8usize, |n, size| n.checked_mul((*size).max(1)));
+            // 8 bytes an element at most.
+            let count = sizes.iter().try_fold(8usize, |n, size| n.checked_mul(*size));
             count.is_some_and(|bytes| bytes <= isize::MAX as usize)
         };
         for (what, sizes) in [
-            ("the input", [s.batch, s.input[0], s.input[1], s.in_channels]),
-            ("the output", [s.batch, output[0], output[1], s.out_channels]),
+            ("the input", [s.input[0], s.input[1], s.in_channels, 1]),
+            ("the output", [output[0], output[1], s.out_channels, 1]),
             ("the weights", [s.out_channels, s.in_channels / s.groups, s.kernel[0], s.kernel[1]]),
         ] {
             if !count(&sizes) {
@@ -141,36 +138,32 @@ impl Conv {
     pub fn output(&self) -> [usize; 2] {
         self.output
     }
-    /// Elements of the input.
-    pub fn input_len(&self) -> usize {
-        self.shape.batch * self.image_len()
+    /// Elements of an image.
+    pub fn image_len(&self) -> usize {
+        self.shape.input[0] * self.shape.input[1] * self.shape.in_channels
     }
-    /// Elements of the output.
+    /// Elements of an image's output.
     pub fn output_len(&self) -> usize {
-        self.shape.batch * self.pixels() * self.shape.out_channels
+        self.pixels() * self.shape.out_channels
     }
     /// Weights of all filters.
     pub fn weights_len(&self) -> usize {
         self.shape.out_channels * self.taps() * self.group_in()
     }
-    /// Products that make one convolution: what rates are counted in.
+    /// Products that the convolution of one image is made of: what rates are counted in.
     pub fn macs(&self) -> u64 {
         self.output_len() as u64 * (self.taps() * self.group_in()) as u64
     }
-    /// Elements of an input image.
-    pub(super) fn image_len(&self) -> usize {
-        self.shape.input[0] * self.shape.input[1] * self.shape.in_channels
-    }
-    /// Pixels of an output image.
-    pub(super) fn pixels(&self) -> usize {
+    /// Pixels of an image's output.
+    pub fn pixels(&self) -> usize {
         self.output[0] * self.output[1]
     }
     /// Taps of a filter.
-    pub(super) fn taps(&self) -> usize {
+    pub fn taps(&self) -> usize {
         self.shape.kernel[0] * self.shape.kernel[1]
     }
     /// Input channels of a group.
-    pub(super) fn group_in(&self) -> usize {
+    pub fn group_in(&self) -> usize {
         self.shape.in_channels / self.shape.groups
     }
     /// Output channels of a group.
@@ -199,14 +192,6 @@ impl Conv {
             ImageOrder::Nhwc => (y * w + x) * self.shape.in_channels + channel,
         }
     }
-    /// Index of an output element.
-    pub(super) fn output_at(&self, image: usize, pixel: usize, channel: usize) -> usize {
-        let c = self.shape.out_channels;
-        match self.shape.order {
-            ImageOrder::Nchw => (image * c + channel) * self.pixels() + pixel,
-            ImageOrder::Nhwc => (image * self.pixels() + pixel) * c + channel,
-        }
-    }
 }
 
 #[cfg(test)]
@@ -223,11 +208,9 @@ mod tests {
             text(ConvShape { dilation: [5, 1], ..ok }),
             "the filter spans 11 rows, the padded image has 10: pad more or dilate less"
         );
-        let huge = ConvShape { batch: usize::MAX / 2, ..ok };
+        let huge = ConvShape { input: [1 << 40; 2], ..ok };
         assert_eq!(text(huge), "the input exceeds the address range");
         assert!(text(ConvShape { pad: [usize::MAX, 1, 0, 0], ..ok }).contains("padding"));
         assert!(text(ConvShape { in_channels: usize::MAX / 8, ..ok }).contains("padded row"));
-        let empty = Conv::new(ConvShape { batch: 0, ..ok }).expect("an empty batch is fine");
-        assert_eq!((empty.output_len(), empty.output()), (0, [8, 8]));
     }
 }

@@ -49,16 +49,11 @@ enum Store {
     Taps(PackedFormat, Vec<f32>),
 }
 
-/// The filters of a convolution.
+/// A convolution and its filters.
 pub struct ConvWeights {
     store: Store,
     pub(super) layout: Layout,
-    channels: usize,
-    taps: usize,
-    filters: usize,
-    group_out: usize,
-    /// The scale of each filter; empty where there is none.
-    scales: Vec<f32>,
+    conv: Conv,
     /// The sum of each packed row's integers; for depthwise filters, each filter's.
     sums: Vec<i32>,
 }
@@ -69,33 +64,27 @@ impl std::fmt::Debug for ConvWeights {
             f,
             "ConvWeights({}, {} filters of {} taps, {} channels)",
             self.format(),
-            self.filters,
-            self.taps,
-            self.channels
+            self.filters(),
+            self.conv.taps(),
+            self.conv.group_in()
         )
     }
 }
 
 impl ConvWeights {
     /// Packs integer filters into [`PackedFormat::T2`] or [`PackedFormat::I8`]. `weights` are in the order OIHW:
-    /// `[filter][channel of its group][row][column]`. Of a convolution's shape only the sizes of filters, groups and whether
-    /// column dilation is 1 matter. `scales`: none, one for all filters, or one for each.
+    /// `[filter][channel of its group][row][column]`.
     ///
     /// # Errors
     /// Lengths that do not fit, a layout that is not for convolutions, a weight outside its range, no memory.
-    pub fn integers(
-        conv: &Conv,
-        format: PackedFormat,
-        weights: &[i8],
-        scales: &[f32],
-    ) -> Result<ConvWeights, ConvError> {
+    pub fn integers(conv: &Conv, format: PackedFormat, weights: &[i8]) -> Result<ConvWeights, ConvError> {
         if !matches!(format, PackedFormat::T2 | PackedFormat::I8) {
             return Err(
                 PackError::Kind { format, what: "filters of 8-bit integers or ternary values" }.into()
             );
         }
         let layout = Layout::of(conv, false);
-        let place = Place::new(conv, &layout, weights, scales)?;
+        let place = Place::new(conv, &layout, weights)?;
         if conv.is_depthwise() {
             let low = if format == PackedFormat::T2 { -1..=1 } else { i8::MIN..=i8::MAX };
             if let Some(at) = weights.iter().position(|w| !low.contains(w)) {
@@ -104,7 +93,7 @@ impl ConvWeights {
             }
             let sums = weights.chunks(conv.taps()).map(|f| f.iter().map(|w| i32::from(*w)).sum()).collect();
             let store = Store::Taps(format, taps(conv, |at| f32::from(weights[at])));
-            return Ok(ConvWeights::with(conv, layout, store, sums, scales));
+            return Ok(ConvWeights { store, layout, conv: *conv, sums });
         }
         let mut sums = vec![0; place.rows];
         let packed = PackedWeights::pack(format, place.rows, place.cols, Scales::None, |row, out| {
@@ -112,7 +101,7 @@ impl ConvWeights {
             place.fill(row, |col, at| out[col] = weights[at]);
             sums[row] = out.iter().map(|w| i32::from(*w)).sum();
         })?;
-        Ok(ConvWeights::with(conv, layout, Store::Rows(packed), sums, scales))
+        Ok(ConvWeights { store: Store::Rows(packed), layout, conv: *conv, sums })
     }
 
     /// Packs f32 filters, in the order OIHW.
@@ -121,31 +110,16 @@ impl ConvWeights {
     /// Another number of weights than the filters have, no memory.
     pub fn floats(conv: &Conv, weights: &[f32]) -> Result<ConvWeights, ConvError> {
         let layout = Layout::of(conv, true);
-        let place = Place::new(conv, &layout, weights, &[])?;
+        let place = Place::new(conv, &layout, weights)?;
         if conv.is_depthwise() {
             let store = Store::Taps(PackedFormat::F32, taps(conv, |at| weights[at]));
-            return Ok(ConvWeights::with(conv, layout, store, Vec::new(), &[]));
+            return Ok(ConvWeights { store, layout, conv: *conv, sums: Vec::new() });
         }
         let packed = PackedWeights::pack_f32(place.rows, place.cols, |row, out| {
             out.fill(0.0);
             place.fill(row, |col, at| out[col] = weights[at]);
         })?;
-        Ok(ConvWeights::with(conv, layout, Store::Rows(packed), Vec::new(), &[]))
-    }
-
-    fn with(conv: &Conv, layout: Layout, store: Store, sums: Vec<i32>, scales: &[f32]) -> ConvWeights {
-        let filters = conv.shape().out_channels;
-        let scales = if scales.len() == 1 { vec![scales[0]; filters] } else { scales.to_vec() };
-        ConvWeights {
-            store,
-            layout,
-            channels: conv.group_in(),
-            taps: conv.taps(),
-            filters,
-            group_out: conv.group_out(),
-            scales,
-            sums,
-        }
+        Ok(ConvWeights { store: Store::Rows(packed), layout, conv: *conv, sums: Vec::new() })
     }
 
     /// The layout of the packed rows.
@@ -173,12 +147,22 @@ impl ConvWeights {
     pub(super) fn taps_of(&self, channel: usize) -> &[f32] {
         match &self.store {
             Store::Rows(_) => &[],
-            Store::Taps(_, all) => &all[channel / CHANNELS * CHANNELS * self.taps..][..CHANNELS * self.taps],
+            Store::Taps(_, all) => {
+                &all[channel / CHANNELS * CHANNELS * self.conv.taps()..][..CHANNELS * self.conv.taps()]
+            }
         }
+    }
+    /// The convolution.
+    pub fn conv(&self) -> &Conv {
+        &self.conv
     }
     /// Number of filters.
     pub fn filters(&self) -> usize {
-        self.filters
+        self.conv.shape().out_channels
+    }
+    /// Weights of a filter.
+    pub fn filter_len(&self) -> usize {
+        self.conv.taps() * self.conv.group_in()
     }
     /// The sum of a filter's integers; 0 for floats.
     pub(super) fn sum(&self, filter: usize) -> i32 {
@@ -188,14 +172,10 @@ impl ConvWeights {
         };
         self.sums.get(row).copied().unwrap_or(0)
     }
-    /// The scale of a filter, if the weights have any.
-    pub fn scale(&self, filter: usize) -> Option<f32> {
-        self.scales.get(filter).copied()
-    }
-
     fn place(&self, filter: usize, tap: usize, channel: usize) -> (usize, usize) {
-        let row = filter / self.group_out * self.layout.group_rows + filter % self.group_out;
-        (row, self.layout.col(tap, channel, self.channels))
+        let group_out = self.conv.group_out();
+        let row = filter / group_out * self.layout.group_rows + filter % group_out;
+        (row, self.layout.col(tap, channel, self.conv.group_in()))
     }
     /// An integer weight.
     ///
@@ -208,7 +188,7 @@ impl ConvWeights {
             Store::Taps(..) => self.value(filter, tap, channel) as i8,
         }
     }
-    /// A weight's value, before its filter's scale.
+    /// A weight's value.
     ///
     /// # Panics
     /// Where there is none at this place.
@@ -218,13 +198,6 @@ impl ConvWeights {
             Store::Rows(packed) => packed.value(row, col),
             Store::Taps(..) => self.taps_of(filter)[tap * CHANNELS + filter % CHANNELS],
         }
-    }
-
-    /// Whether these are filters for `conv`.
-    pub(super) fn fits(&self, conv: &Conv) -> bool {
-        let layout = Layout::of(conv, self.format().is_float());
-        (self.layout, self.filters, self.channels, self.taps, self.group_out)
-            == (layout, conv.shape().out_channels, conv.group_in(), conv.taps(), conv.group_out())
     }
 }
 
@@ -250,14 +223,10 @@ struct Place<'a> {
 }
 
 impl<'a> Place<'a> {
-    fn new<T>(conv: &'a Conv, layout: &'a Layout, weights: &[T], scales: &[f32]) -> Result<Self, ConvError> {
-        let filters = conv.shape().out_channels;
+    fn new<T>(conv: &'a Conv, layout: &'a Layout, weights: &[T]) -> Result<Self, ConvError> {
         if weights.len() != conv.weights_len() {
             let (found, expected) = (weights.len(), conv.weights_len());
             return Err(ConvError::Length { what: "the weights", found, expected });
-        }
-        if !(scales.is_empty() || scales.len() == 1 || scales.len() == filters) {
-            return Err(ConvError::Length { what: "the scales", found: scales.len(), expected: filters });
         }
         let rows = conv.shape().groups.checked_mul(layout.group_rows);
         let cols = layout.runs.checked_mul(layout.padded);

@@ -12,6 +12,7 @@
 //! //=   y = zeros f32 5                   or `iota f32 100`, `random f32 100 SEED [LOW HIGH]`, `file path.npy`
 //! //=   xs[0] = u8: 1 2                   one buffer of an array of buffers
 //! //=   w = packed t2 2x4: 1 0 -1 1  0 0 1 -1      packed weights, or `packed t2 64x256 random SEED`: -1, 0 and 1
+//! //=   w = filters i8 4x4 1->2 2x2 s2: 1 0 -1 1  0 0 1 -1     a convolution ([`crate::convolution::ConvShape`]), OIHW, or `... random SEED`
 //! //=   expect y = f32: 2 4 6 8 10        values as above: equal bits, any NaN equals any NaN
 //! //=   expect y = file path.npy within 1e-6       |difference| <= 1e-6 + 1e-6 * |expected|
 //! //=   expect trap out_of_bounds
@@ -64,6 +65,7 @@ pub use run::{Failure, bind, run, run_with};
 
 use crate::{LaunchClaims, Ratio};
 use phalanx_isa::{PackFormat, TrapKind, Type};
+use phalanx_kernels::conv::ConvShape;
 
 /// One test of a program file.
 #[derive(Clone, Debug, PartialEq)]
@@ -201,6 +203,8 @@ pub enum Value {
     Buffer(Source),
     /// Packed weights: format, rows, columns, and the weights row by row.
     Packed(PackFormat, usize, usize, Vec<f32>),
+    /// A convolution: format, shape, and the weights of its filters.
+    Filters(PackFormat, ConvShape, Vec<f32>),
 }
 
 /// Where a buffer's elements come from.

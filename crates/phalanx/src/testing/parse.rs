@@ -3,6 +3,7 @@
 use super::{Case, ClassSum, Expected, Given, Source, Sum, Target, Value, findings};
 use crate::{LaunchClaims, Ratio, data};
 use phalanx_isa::{PackFormat, TrapKind, Type};
+use phalanx_kernels::conv::{Conv, ConvShape};
 
 /// A line of a test that is written wrongly.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -214,6 +215,7 @@ fn parse_shape(text: &str) -> Result<(usize, usize), String> {
 fn parse_value(words: &[&str]) -> Result<Value, String> {
     match words {
         ["packed", rest @ ..] => parse_packed(rest),
+        ["filters", rest @ ..] => parse_filters(rest),
         [one] if !one.ends_with(':') => Ok(Value::Number(one.to_string())),
         _ => Ok(Value::Buffer(parse_source(words)?)),
     }
@@ -223,25 +225,54 @@ fn parse_packed(words: &[&str]) -> Result<Value, String> {
     let [format, shape, rest @ ..] = words else {
         return Err("write `packed t2 4x16: 1 0 -1 ...`".into());
     };
-    let find = PackFormat::from_name(format);
-    let known = || PackFormat::WORDS.join(", ");
-    let format = find.ok_or_else(|| format!("no format is called `{format}`; there are: {}", known()))?;
+    let format = parse_format(format)?;
     let (n, k) = parse_shape(shape.trim_end_matches(':'))?;
     let count = n.checked_mul(k).filter(|c| *c <= MAX_ELEMENTS).ok_or("too many weights")?;
-    let bytes = match rest {
+    let wrong = "write `packed t2 4x16: 1 0 -1 ...` or `packed t2 4x16 random SEED`";
+    let weights = parse_weights(rest, shape.ends_with(':'), count, wrong)?;
+    if weights.len() != count {
+        return Err(format!("{n} x {k} weights are {count}, not {}", weights.len()));
+    }
+    Ok(Value::Packed(format, n, k, weights))
+}
+
+fn parse_format(name: &str) -> Result<PackFormat, String> {
+    let known = || PackFormat::WORDS.join(", ");
+    PackFormat::from_name(name).ok_or_else(|| format!("no format is called `{name}`; there are: {}", known()))
+}
+
+/// So many weights: values, where these follow a colon, or random ones.
+fn parse_weights(words: &[&str], given: bool, count: usize, wrong: &str) -> Result<Vec<f32>, String> {
+    let bytes = match words {
         ["random", seed] => {
             // Integers, and few enough of them that a sum of products is exact in f32 too.
             let small = data::random(Type::I8, count, number(seed)?, -1.0, 1.0).map_err(|e| e.to_string())?;
             small.into_iter().flat_map(|b| f32::from(b as i8).to_ne_bytes()).collect()
         }
-        values if shape.ends_with(':') => parse_values(Type::F32, values)?,
-        _ => return Err("write `packed t2 4x16: 1 0 -1 ...` or `packed t2 4x16 random SEED`".into()),
+        values if given => parse_values(Type::F32, values)?,
+        _ => return Err(wrong.into()),
     };
-    let weights: Vec<f32> = bytes.as_chunks().0.iter().map(|b| f32::from_ne_bytes(*b)).collect();
-    if weights.len() != count {
-        return Err(format!("{n} x {k} weights are {count}, not {}", weights.len()));
+    Ok(bytes.as_chunks().0.iter().map(|b| f32::from_ne_bytes(*b)).collect())
+}
+
+fn parse_filters(words: &[&str]) -> Result<Value, String> {
+    let wrong = "write `filters t2 8x8 2->4 3x3 p1: 1 0 -1 ...` or `filters t2 8x8 2->4 3x3 p1 random SEED`";
+    let [format, rest @ ..] = words else { return Err(wrong.into()) };
+    let format = parse_format(format)?;
+    let colon = rest.iter().position(|w| w.ends_with(':'));
+    let end = colon.map(|at| at + 1).or_else(|| rest.iter().position(|w| *w == "random")).ok_or(wrong)?;
+    let (shape, values) = rest.split_at(end);
+    let shape: ConvShape = shape.join(" ").trim_end_matches(':').parse().map_err(|e| format!("{e}"))?;
+    let conv = Conv::new(shape).map_err(|e| e.to_string())?;
+    let count = conv.weights_len();
+    if count > MAX_ELEMENTS {
+        return Err("too many weights".into());
     }
-    Ok(Value::Packed(format, n, k, weights))
+    let weights = parse_weights(values, colon.is_some(), count, wrong)?;
+    if weights.len() != count {
+        return Err(format!("the filters have {count} weights, not {}", weights.len()));
+    }
+    Ok(Value::Filters(format, shape, weights))
 }
 
 fn parse_source(words: &[&str]) -> Result<Source, String> {

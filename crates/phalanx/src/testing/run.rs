@@ -216,6 +216,10 @@ impl Bindings {
                 let packed = phalanx_exec::native::pack(*format, *n, *k, weights);
                 Arc::new(packed.map_err(|e| e.to_string())?).into_arg()
             }
+            (Value::Filters(format, shape, weights), ParamKind::Packed { .. }) => {
+                let filters = phalanx_exec::native::filters(*format, *shape, weights);
+                Arc::new(filters.map_err(|e| e.to_string())?).into_arg()
+            }
             (_, kind) => {
                 return Err(format!("`{name}` is {}", phalanx_exec::launch::describe_param(kind)));
             }

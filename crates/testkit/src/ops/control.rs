@@ -1,14 +1,19 @@
 //! Branches, calls, ends, barriers, fences, and operations of a whole block.
 
 use super::{Writer, type_of};
+use crate::Rng;
 use crate::emit::{FuncWriter, element, guard};
 use crate::{ArgSpec, Case, values};
 use phalanx_isa::{Access, Expr, Kind, Mnemonic, Op, Operand, Role, Special, Type};
+use phalanx_kernels::conv::{Conv, ConvShape, ImageOrder};
 
 /// The whole case.
 pub(super) fn case(mut w: Writer<'_>, m: &Mnemonic) -> Case {
     if m.op.info().kind == Kind::Native {
-        return native(w, m);
+        return match m.op {
+            Op::Conv2dSum | Op::Conv2dQ | Op::Conv2dF => convolution(w, m),
+            _ => native(w, m),
+        };
     }
     let lanes = w.lanes();
     let ty = *w.rng.pick(&[Type::U32, Type::F32, Type::I64, Type::U8, Type::F16]);
@@ -121,6 +126,99 @@ fn call(
         w.f.push(*m, guard(&p, false), vec![]);
     }
     f
+}
+
+/// A convolution per block, each of images of its own.
+fn convolution(mut w: Writer<'_>, m: &Mnemonic) -> Case {
+    w.grid = [w.rng.between(1, 3), 1, 1];
+    let blocks = w.grid[0] as usize;
+    let size = |rng: &mut Rng| [1 + rng.below(6), 1 + rng.below(6)];
+    let groups = 1 + w.rng.below(3);
+    let (i, o) = if w.rng.one_in(3) { (1, 1) } else { (1 + w.rng.below(5), 1 + w.rng.below(5)) };
+    let wide = if groups == 1 && w.rng.one_in(3) { 66 } else { 0 };
+    let shape = ConvShape {
+        order: if w.rng.one_in(2) { ImageOrder::Nhwc } else { ImageOrder::Nchw },
+        input: size(w.rng),
+        in_channels: groups * i,
+        out_channels: groups * (o + wide),
+        kernel: [1 + w.rng.below(3), 1 + w.rng.below(3)],
+        stride: [1 + w.rng.below(2), 1 + w.rng.below(2)],
+        // So much that every filter fits.
+        pad: [4, w.rng.below(3), w.rng.below(3), 4],
+        dilation: [1 + w.rng.below(2), 1 + w.rng.below(2)],
+        groups,
+    };
+    let conv = Conv::new(shape).unwrap_or_else(|e| unreachable!("a filter that fits: {e}"));
+    let format = *w.rng.pick(m.op.info().packed);
+    let ty = |arg| type_of(m, arg);
+    let input = m.op.info().args.iter().find(|a| a.name == "x").map_or(Type::I8, |a| ty(a.ty));
+    let [height, width] = conv.output();
+    let r0 = w.rng.below(height + 1);
+    let rr = w.rng.below(height - r0 + 1);
+    let unit = conv.channel_unit();
+    let c0 = (w.rng.below(shape.out_channels / unit + 1) * unit).min(shape.out_channels);
+    let cc = shape.out_channels - c0;
+    let wrong = if w.legal { 0 } else { w.rng.below(6) };
+    let first = match shape.order {
+        ImageOrder::Nhwc => r0 * width * shape.out_channels + c0,
+        ImageOrder::Nchw => c0 * conv.pixels() + r0 * width,
+    };
+    let mut args: Vec<Operand> = Vec::new();
+    let mut output = None;
+    for arg in m.op.info().args {
+        let ty = type_of(m, arg.ty);
+        let number = match (arg.role, arg.name) {
+            (Role::Out, _) => {
+                let data: Vec<u64> = (0..blocks * conv.output_len() + 2).map(|i| i as u64 * 77).collect();
+                let buffer = w.buffer_of(ty, Access::InOut, &data);
+                let at = w.f.reg(Type::U32);
+                let each = Operand::Imm(conv.output_len() as u64);
+                w.f.op("mul.u32", &[&at, &Operand::Special(Special::BlockLinear), &each]);
+                args.push(element(buffer, &at, first as i64));
+                output = Some((buffer, at, ty));
+                continue;
+            }
+            (Role::Input, name) => {
+                let n = if name == "x" { conv.image_len() + 2 } else { shape.out_channels + 1 };
+                let data: Vec<u64> = (0..n).map(|_| values::random(w.rng, ty)).collect();
+                // What nobody writes is read where it lies; the rest by way of atomics.
+                let access = if w.rng.one_in(3) { Access::InOut } else { Access::In };
+                let buffer = w.buffer_of(ty, access, &data);
+                args.push(element(buffer, &Operand::Imm(0), 1));
+                continue;
+            }
+            (Role::Packed, _) => {
+                let filters = ArgSpec::filters(format, shape, w.rng);
+                w.args.push(filters);
+                let k = (conv.taps() * conv.group_in()) as u64;
+                let (n, k) = (Expr::Const(shape.out_channels as u64), Expr::Const(k));
+                args.push(Operand::Object(w.k.packed(format, n, k)));
+                continue;
+            }
+            (_, "r0") => r0 + 9 * usize::from(wrong == 1),
+            (_, "rr") => rr + 9 * usize::from(wrong == 2),
+            (_, "c0") => c0 + usize::from(wrong == 3),
+            (_, "cc") => cc + usize::from(wrong == 4),
+            (_, "zx") if input == Type::F32 => usize::from(wrong == 5),
+            _ => w.rng.below(128) + 900 * usize::from(wrong == 5),
+        } as u64;
+        let operand = match w.rng.below(3) {
+            0 => Operand::Imm(number),
+            1 => w.scalar_of(ty, number),
+            _ => {
+                let all = vec![number; w.lanes()];
+                w.varying(ty, &all)
+            }
+        };
+        args.push(operand);
+    }
+    w.f.push(*m, None, args);
+    // A buffer that ordinary instructions touch too is written in another way.
+    if let Some((buffer, at, ty)) = output.filter(|_| w.rng.one_in(3)) {
+        let v = w.f.reg(ty);
+        w.f.op(&format!("ld.{ty}"), &[&v, &element(buffer, &at, 1)]);
+    }
+    w.finish()
 }
 
 /// A native operation per block, each on rows of its own: sizes by the names that the table gives its operands.

@@ -227,7 +227,7 @@ pub fn run(device: &Device, options: &Options, against: &Against, table: &mut Ta
     };
     let dir = std::env::temp_dir().join(format!("phalanx-matmul-{}", std::process::id()));
     std::fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
-    let rival = against.rival(|r| !matches!(r, Rival::Oclgrind | Rival::Llama))?;
+    let rival = against.rival(|r| !matches!(r, Rival::Oclgrind | Rival::Llama | Rival::Naive))?;
     let rival = rival.map(|r| (r, against.folder.as_path()));
     let mut bench =
         Bench { device, options, rival, tier: device.tier(), dir: &dir, best: 0.0, started: Vec::new() };

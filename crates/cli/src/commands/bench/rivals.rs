@@ -30,12 +30,14 @@ pub enum Rival {
     Gemm,
     /// Oclgrind, from Debian
     Oclgrind,
+    /// Plain nested loops, in this process: for convolutions
+    Naive,
 }
 
 /// With whom to compare.
 #[derive(clap::Args, Debug)]
 pub struct Against {
-    /// matmul, sanitize, model: compare with this rival
+    /// matmul, conv, sanitize, model: compare with this rival
     #[arg(long, value_name = "RIVAL")]
     against: Option<Rival>,
     /// The folder of the rivals' programs
@@ -80,6 +82,8 @@ impl Rival {
                     .arg("--");
                 c
             }
+            // They are no process.
+            Rival::Naive => Command::new("naive-loops"),
             // It answers no requests; `oclgrind` starts it for each launch.
             Rival::Oclgrind => Command::new("oclgrind-kernel"),
         }
@@ -138,6 +142,11 @@ impl Process {
     pub fn run(&mut self, runs: u32) -> anyhow::Result<f64> {
         let reply = self.ask(&json!({ "run": runs }))?;
         reply.get("seconds").and_then(Value::as_f64).with_context(|| format!("no seconds in {reply}"))
+    }
+
+    /// Seconds of one product, in `runs` of them.
+    pub fn each(&mut self, runs: u32) -> anyhow::Result<f64> {
+        Ok(self.run(runs)? / f64::from(runs))
     }
 
     /// The case's result.

@@ -1,0 +1,197 @@
+//! Convolutions launched from Rust against the plain reference of the kernels, bit for bit: types, orders, levels, threads.
+
+use phalanx::convolution::{Conv, Conv2d, ConvShape, Requantised, Valued, conv2d_quantized, filters};
+use phalanx::isa::PackFormat;
+use phalanx::kernels::Tile;
+use phalanx::kernels::conv::{ConvInput, ConvOutput, ConvPart, ConvPlan, ConvWeights, Requantise, reference};
+use phalanx::{Cpu, Element, Tier};
+use std::sync::Arc;
+
+struct Rng(u64);
+
+impl Rng {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 >> 33
+    }
+    fn float(&mut self) -> f32 {
+        self.next() as f32 / (1u64 << 30) as f32 - 1.0
+    }
+}
+
+fn shape(text: &str) -> ConvShape {
+    text.parse().unwrap()
+}
+
+fn random(format: PackFormat, text: &str, rng: &mut Rng) -> Arc<ConvWeights> {
+    let n = Conv::new(shape(text)).unwrap().weights_len();
+    let value = |rng: &mut Rng| match format {
+        PackFormat::T2 => (rng.next() % 3) as f32 - 1.0,
+        PackFormat::I8 => (rng.next() % 256) as f32 - 128.0,
+        _ => rng.float(),
+    };
+    let w: Vec<f32> = (0..n).map(|_| value(rng)).collect();
+    Arc::new(filters(format, shape(text), &w).unwrap())
+}
+
+/// What follows the sums.
+#[derive(Clone, Copy)]
+struct After {
+    scales: &'static [f32],
+    ints: &'static [i32],
+    floats: &'static [f32],
+    relu: bool,
+}
+
+/// A type of output.
+trait Kind: Copy + Default {
+    fn output(tile: Tile<'_, Self>, after: After) -> ConvOutput<'_>;
+}
+impl Kind for f32 {
+    fn output(tile: Tile<'_, f32>, a: After) -> ConvOutput<'_> {
+        ConvOutput::F32 { tile, scales: Some(a.scales), bias: Some(a.floats), relu: a.relu }
+    }
+}
+impl Kind for i8 {
+    fn output(tile: Tile<'_, i8>, a: After) -> ConvOutput<'_> {
+        ConvOutput::I8(tile, Requantise { scales: a.scales, bias: Some(a.ints), zero: 4, relu: a.relu })
+    }
+}
+impl Kind for u8 {
+    fn output(tile: Tile<'_, u8>, a: After) -> ConvOutput<'_> {
+        ConvOutput::U8(tile, Requantise { scales: a.scales, bias: Some(a.ints), zero: 4, relu: a.relu })
+    }
+}
+
+/// What the definition says, image by image.
+fn expected<T: Kind>(
+    w: &ConvWeights,
+    images: usize,
+    input: impl Fn(std::ops::Range<usize>) -> ConvInput<'static>,
+    after: After,
+) -> Vec<T> {
+    let conv = w.conv();
+    let mut all = Vec::new();
+    for i in 0..images {
+        let mut y = vec![T::default(); conv.output_len()];
+        let part = ConvPart::whole(conv);
+        let (rows, cols, stride) = part.tile(conv);
+        let out = T::output(Tile::new(&mut y, rows, cols, stride).unwrap(), after);
+        reference::conv2d(w, input(i * conv.image_len()..(i + 1) * conv.image_len()), out, part).unwrap();
+        all.extend(y);
+    }
+    all
+}
+
+fn leak<T: Clone>(v: &[T]) -> &'static [T] {
+    v.to_vec().leak()
+}
+
+fn bits<T: Element>(v: &[T]) -> Vec<u64> {
+    v.iter().map(|v| v.to_bits()).collect()
+}
+
+#[test]
+fn every_type_order_level_and_division_gives_the_bits_of_the_reference() {
+    let mut rng = Rng(9);
+    let cpus: Vec<Cpu> = Tier::available()
+        .into_iter()
+        .flat_map(|t| [1, 3].map(|threads| Cpu::builder().simd(t).threads(threads).build().unwrap()))
+        .chain([Cpu::builder().executor("reference").build().unwrap()])
+        .collect();
+    const IMAGES: usize = 2;
+    for (i, text) in [
+        "9x7 5->70 3x3 s2 p1,0,2,1",
+        "9x7 5->70 3x3 p1 nchw",
+        "6x6 8->12 2x3 g4 d2x1",
+        "6x6 40->40 3x3 p1 g40 nchw",
+        "5x5 70->66 1x1",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        for format in [PackFormat::T2, PackFormat::I8, PackFormat::F32] {
+            let w = random(format, text, &mut rng);
+            let (conv, n) = (*w.conv(), w.filters());
+            let relu = i % 2 == 0;
+            let xs: Vec<i8> = (0..IMAGES * conv.image_len()).map(|_| rng.next() as i8).collect();
+            let xu: Vec<u8> = xs.iter().map(|v| *v as u8).collect();
+            let xf: Vec<f32> = xs.iter().map(|_| rng.float()).collect();
+            let scales: Vec<f32> = (0..n).map(|_| rng.float() / 40.0).collect();
+            let ints: Vec<i32> = (0..n).map(|_| (rng.next() % 2000) as i32 - 1000).collect();
+            let floats: Vec<f32> = (0..n).map(|_| rng.float()).collect();
+            let (ls, lu, lf) = (leak(&xs), leak(&xu), leak(&xf));
+            let len = IMAGES * conv.output_len();
+            let after = After { scales: leak(&scales), ints: leak(&ints), floats: leak(&floats), relu };
+            let of_floats = expected::<f32>(&w, IMAGES, |r| ConvInput::F32(&lf[r]), after);
+            let exact = format != PackFormat::F32;
+            let signed = |r: std::ops::Range<usize>| ConvInput::I8 { data: &ls[r], zero: -7 };
+            let unsigned = |r: std::ops::Range<usize>| ConvInput::U8 { data: &lu[r], zero: 9 };
+            let codes = exact.then(|| {
+                (
+                    expected::<i8>(&w, IMAGES, signed, after),
+                    expected::<u8>(&w, IMAGES, unsigned, after),
+                    expected::<f32>(&w, IMAGES, unsigned, after),
+                )
+            });
+            for (c, cpu) in cpus.iter().enumerate() {
+                let mut launch = Conv2d::new(cpu, Arc::clone(&w));
+                if c % 3 == 1 {
+                    launch = launch.divided(ConvPlan { tile_rows: 2, tile_channels: conv.channel_unit() });
+                }
+                let (scale, bias) = (cpu.buffer(&scales).unwrap(), cpu.buffer(&floats).unwrap());
+                let to = |zero_x| Valued { scale: &scale, bias: &bias, zero_x, relu };
+                let y = cpu.zeros::<f32>(len).unwrap();
+                launch.floats(&cpu.buffer(&xf).unwrap(), &y, &to(0)).unwrap().run().unwrap();
+                assert_eq!(bits(&y.read().unwrap()), bits(&of_floats), "{text} {format} on {c}");
+                let x = cpu.buffer(&xu).unwrap();
+                let Some((from_signed, from_unsigned, values)) = &codes else {
+                    assert!(
+                        launch.values(&x, &y, &to(9)).unwrap().run().is_err(),
+                        "codes have no float filters"
+                    );
+                    continue;
+                };
+                launch.values(&x, &y, &to(9)).unwrap().run().unwrap();
+                assert_eq!(bits(&y.read().unwrap()), bits(values), "{text} {format} on {c}");
+                let bias = cpu.buffer(&ints).unwrap();
+                let to = |zero_x| Requantised { scale: &scale, bias: &bias, zero_x, zero_y: 4, relu };
+                let y = cpu.zeros::<u8>(len).unwrap();
+                launch.codes(&x, &y, &to(9)).unwrap().run().unwrap();
+                assert_eq!(&y.read().unwrap(), from_unsigned, "{text} {format} on {c}");
+                let y = cpu.zeros::<i8>(len).unwrap();
+                launch.codes(&cpu.buffer(&xs).unwrap(), &y, &to(-7)).unwrap().run().unwrap();
+                assert_eq!(&y.read().unwrap(), from_signed, "{text} {format} on {c}");
+            }
+        }
+    }
+}
+
+#[test]
+fn quantised_filters_on_floats() {
+    let cpu = Cpu::new().unwrap();
+    let x = cpu.buffer(&[1f32, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]).unwrap();
+    let of = |text: &str, scales: &[f32], bias: &[f32]| {
+        conv2d_quantized(&cpu, &x, shape(text), PackFormat::T2, &[1.0, -1.0, 0.0, 1.0], scales, bias)
+    };
+    assert_eq!(of("2x2 1->1 2x2 nchw", &[0.5], &[]).unwrap().read().unwrap(), [1.5, 3.5]);
+    assert_eq!(of("2x2 1->1 2x2 nchw", &[2.0], &[1.0]).unwrap().read().unwrap(), [7.0, 15.0]);
+    let none = cpu.zeros::<f32>(0).unwrap();
+    let y =
+        conv2d_quantized(&cpu, &none, shape("2x2 1->1 2x2"), PackFormat::I8, &[1.0; 4], &[1.0], &[]).unwrap();
+    assert!(y.is_empty(), "no images");
+    let error = |e: Result<phalanx::Buffer<f32>, phalanx::Error>| e.unwrap_err().to_string();
+    assert!(
+        error(of("2x2 1->1 3x3", &[1.0], &[])).contains("the filter spans 3 rows, the padded image has 2")
+    );
+    assert!(error(of("1099511627776x1099511627776 1->1 2x2", &[1.0], &[])).contains("address range"));
+    assert!(error(of("2x2 1->1 2x2 s0", &[1.0], &[])).contains("stride must be at least 1"));
+    assert!(error(of("3x1 1->1 2x1", &[1.0], &[])).contains("weights"));
+    assert!(error(of("3x2 1->1 2x2", &[1.0], &[])).contains("a multiple of 6 elements"));
+    assert!(error(of("2x2 1->1 2x2", &[1.0, 2.0], &[])).contains("one for each filter"));
+    assert!(error(of("2x2 1->1 2x2", &[], &[])).contains("one for each filter"));
+    let wide = conv2d_quantized(&cpu, &x, shape("2x2 1->1 2x2"), PackFormat::T2, &[2.0; 4], &[1.0], &[]);
+    assert!(error(wide).contains("t2 holds -1 to 1"));
+    let wide = conv2d_quantized(&cpu, &x, shape("2x2 1->1 2x2"), PackFormat::T3, &[1.0; 4], &[1.0], &[]);
+    assert!(error(wide).contains("filters of 8-bit integers"));
+}
