@@ -1,6 +1,7 @@
 //! Programs: against plain Rust on one thread, with more threads, against the reference executor; and what one operation costs.
 
 use super::cases::{Case, Ours, Roof, Size, all, shared};
+use super::file_tests::{FileTest, Run};
 use super::timing::{Paired, Work, alone, paired, paired_beside};
 use super::{Row, Table};
 use crate::device::Device;
@@ -33,6 +34,9 @@ pub fn run(device: &Device, table: &mut Table) -> anyhow::Result<()> {
         let (few, more) = (with(device, &cpu, one)?, with(device, &cpu, many)?);
         for case in all(size).iter().chain(&shared(size)) {
             against_fewer(case, &few, &more, many, table)?;
+        }
+        for p in phalanx_programs::PROGRAMS {
+            of_its_test(p, &few, &more, many, table)?;
         }
         for (what, grid, block) in [("64 blocks of 256", 64, 256), ("1 block of 1024", 1, 1024)] {
             let case = format!("chain, {what}: {many}t to 1t");
@@ -128,6 +132,25 @@ fn against_fewer(
     let verified = first_answer(&ours)? == first_answer(&rival)?;
     let (p, limit) = more_threads(&mut || ours.run(), &mut || rival.run(), threads, case.work)?;
     table.add(&rated(name, case.unit, case.work, &p, limit, Some(verified)))
+}
+
+/// A launch as small as programs are tested with, on `threads` threads and on one.
+fn of_its_test(
+    p: &phalanx_programs::Program,
+    few: &Cpu,
+    more: &Cpu,
+    threads: usize,
+    table: &mut Table,
+) -> anyhow::Result<()> {
+    let case = format!("{}, its test: {threads}t to 1t", p.name);
+    if !table.wants(&case) {
+        return Ok(());
+    }
+    let Some(test) = FileTest::largest(few, p)? else { return Ok(()) };
+    let run: Run<'_> = &|l| Ok(l.run()?);
+    let times = test.paired((more, run), (few, run))?;
+    let (ours, rival) = (times.ours * 1e6, Some(times.rival * 1e6));
+    table.add(&Row { case, unit: "us", ours, rival, ratio: Some(times.ratio), limit: None, verified: None })
 }
 
 /// `threads` threads beside one. The limit is what threads that share nothing make of the machine in the same moments: cores that

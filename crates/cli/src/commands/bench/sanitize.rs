@@ -1,23 +1,18 @@
 //! Checked launches: what looking for races costs in time and memory, beside the same launches without checkers.
 
 use super::cases::{Size, all};
+use super::file_tests::FileTest;
 use super::rivals::{Against, Rival};
-use super::timing::{Interval, interval, median, paired};
+use super::timing::{Interval, paired};
 use super::{Row, Table, oclgrind, resonance};
 use crate::device::Device;
-use anyhow::Context;
 use phalanx::exec::check::ShadowUse;
-use phalanx::testing::{Case, bind, parse};
-use phalanx::{BoundLaunch, Checks, Cpu, Program};
-use std::path::Path;
-use std::time::Instant;
+use phalanx::{BoundLaunch, Checks, Cpu};
 
 /// How many times as long as a plain launch one that is checked for races may take, by the geometric mean.
 const SLOWER: f64 = 8.0;
 /// Bytes of shadow memory an element that the launch touched, of buffers that it writes.
 const BYTES: f64 = 16.0;
-/// Pairs of launches of a test in a program's file, with new buffers each.
-const PAIRS: usize = 201;
 
 const RACE: Checks = Checks { race: true, bounds: false, init: false, sync: false };
 
@@ -74,48 +69,18 @@ fn large_programs(cpu: &Cpu, table: &mut Table) -> anyhow::Result<Vec<f64>> {
 
 /// Of every program's tests the one with most accesses: how many times slower each is.
 fn tests_in_files(cpu: &Cpu, table: &mut Table) -> anyhow::Result<Vec<f64>> {
-    let base = Path::new("programs");
     let mut found = Vec::new();
     for p in phalanx_programs::PROGRAMS {
         let name = format!("race, its test: {}", p.name);
         if !table.wants(&name) {
             continue;
         }
-        let folder = base.join(p.name).parent().unwrap_or(base).to_path_buf();
-        let program = cpu.load_named(&format!("programs/{}.phx", p.name), p.text)?;
-        let cases = parse(p.text).map_err(|e| anyhow::anyhow!("{}: {e:?}", p.name))?;
-        let largest = largest(cpu, &program, &cases, &folder);
-        let largest = largest.with_context(|| format!("{}: run this in the repository's root", p.name))?;
-        // Only trapping tests: nothing to compare.
-        let Some(case) = largest else { continue };
-        let (mut checked, mut plain, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
-        for _ in 0..PAIRS {
-            let launches = [bind(cpu, &program, &case, &folder)?, bind(cpu, &program, &case, &folder)?];
-            let from = Instant::now();
-            launches[0].run()?;
-            let middle = Instant::now();
-            sanitize(&launches[1])?;
-            let (a, b) = (middle.elapsed().as_secs_f64(), (middle - from).as_secs_f64());
-            checked.push(a);
-            plain.push(b);
-            ratios.push(b / a);
-        }
-        let (ratio, times) = (interval(&ratios), (median(&mut checked), median(&mut plain)));
-        table.add(&slower(name, "us", 1e6, times, ratio))?;
-        found.push(1.0 / ratio.middle);
+        let Some(test) = FileTest::largest(cpu, p)? else { continue };
+        let p = test.paired((cpu, &|l| sanitize(l).map(drop)), (cpu, &|l| Ok(l.run()?)))?;
+        table.add(&slower(name, "us", 1e6, (p.ours, p.rival), p.ratio))?;
+        found.push(1.0 / p.ratio.middle);
     }
     Ok(found)
-}
-
-fn largest(cpu: &Cpu, program: &Program, cases: &[Case], folder: &Path) -> anyhow::Result<Option<Case>> {
-    let mut most: Option<(u64, Case)> = None;
-    for case in cases.iter().filter(|c| c.trap.is_none()) {
-        let accesses = bind(cpu, program, case, folder)?.sanitize(RACE)?.report.accesses;
-        if most.as_ref().is_none_or(|(n, _)| *n < accesses) {
-            most = Some((accesses, case.clone()));
-        }
-    }
-    Ok(most.map(|(_, case)| case))
 }
 
 /// The geometric mean of how many times slower.
@@ -134,19 +99,4 @@ fn mean(of: &str, slower: &[f64], table: &mut Table) -> anyhow::Result<()> {
         limit: Some(SLOWER),
         verified: None,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_largest_test_is_found_and_bound() {
-        let cpu = Cpu::new().unwrap();
-        let p = phalanx_programs::find("matmul_tiled").unwrap();
-        let program = cpu.load(p.text).unwrap();
-        let case = largest(&cpu, &program, &parse(p.text).unwrap(), Path::new("")).unwrap().unwrap();
-        assert_eq!(case.name, "ones_times_iota");
-        assert!(sanitize(&bind(&cpu, &program, &case, Path::new("")).unwrap()).unwrap().touched == 1);
-    }
 }
