@@ -83,6 +83,9 @@ impl Workers for Recorded {
             self.recorder.add(format!("blocks, share {} of {n}", i + 1), from);
         });
     }
+    fn are_awake(&self) -> bool {
+        self.inner.are_awake()
+    }
 }
 
 #[cfg(test)]

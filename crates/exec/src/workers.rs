@@ -28,6 +28,11 @@ pub trait Workers: Send + Sync {
     /// Calls `task(i)` once for every `i < n`, on the caller's and other threads, and returns when all calls have returned.
     /// Calls may run one after another: no call may wait for another one.
     fn run(&self, n: usize, grain: Grain, task: Task<'_>);
+    /// Whether a run of some tens of microseconds is worth handing out now: false where threads would have to be woken for it, and
+    /// nothing says that more will follow.
+    fn are_awake(&self) -> bool {
+        true
+    }
 }
 
 /// Everything on the caller's thread.
@@ -51,12 +56,20 @@ mod threaded {
     use super::*;
     use crate::workers::spin::SpinPool;
     use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::{Duration, Instant};
+
+    /// Launches that begin within this time of each other would have kept the workers awake.
+    const BURST: Duration = Duration::from_micros(60);
 
     /// Own rayon pool and own spinning workers, both started when first needed, with named threads.
     pub struct Threads {
         threads: usize,
         rayon: OnceLock<Option<rayon::ThreadPool>>,
         spin: OnceLock<SpinPool>,
+        made: Instant,
+        /// When `are_awake` was last asked, in nanoseconds after `made`.
+        asked: AtomicU64,
     }
 
     impl Threads {
@@ -66,7 +79,8 @@ mod threaded {
                 || std::env::var("RAYON_NUM_THREADS").ok()?.parse::<usize>().ok().filter(|n| *n > 0);
             let machine = || std::thread::available_parallelism().map_or(1, |n| n.get());
             let threads = if threads > 0 { threads } else { from_env().unwrap_or_else(machine) };
-            Threads { threads, rayon: OnceLock::new(), spin: OnceLock::new() }
+            let (rayon, spin) = (OnceLock::new(), OnceLock::new());
+            Threads { threads, rayon, spin, made: Instant::now(), asked: AtomicU64::new(0) }
         }
         fn spin(&self) -> &SpinPool {
             self.spin.get_or_init(|| SpinPool::new(self.threads - 1))
@@ -93,6 +107,11 @@ mod threaded {
                 Some(pool) => Rayon::scope(pool, n, task),
                 None => self.spin().run(n, task),
             }
+        }
+        fn are_awake(&self) -> bool {
+            let now = u64::try_from(self.made.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            let before = self.asked.swap(now, Ordering::Relaxed);
+            !self.spin().is_asleep() || now.saturating_sub(before) < BURST.as_nanos() as u64
         }
     }
 

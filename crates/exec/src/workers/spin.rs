@@ -113,6 +113,11 @@ impl SpinPool {
         SpinPool { shared, running: Mutex::new(()), handles }
     }
 
+    /// Whether a worker sleeps, so that a run would have to wake it.
+    pub(crate) fn is_asleep(&self) -> bool {
+        self.shared.sleepers.load(Ordering::Relaxed) > 0
+    }
+
     /// As [`super::Workers::run`]. Where another thread's run is under way, everything happens on the caller's thread: that
     /// run already keeps the cores busy.
     pub(crate) fn run(&self, n: usize, task: Task<'_>) {
