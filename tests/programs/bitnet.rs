@@ -18,7 +18,7 @@ pub fn embed(program: &str) {
             let mut rng = Rng(61);
             let tokens: Vec<u32> = (0..rows).map(|_| rng.below(VOCAB as u64) as u32).collect();
             let values = rng.floats(VOCAB * COLS, -2.0, 2.0).into_iter();
-            (tokens, values.map(|v| F16::from_f32(v)).collect::<Vec<_>>())
+            (tokens, values.map(F16::from_f32).collect::<Vec<_>>())
         },
         |run, (tokens, table)| {
             let ys: [Buffer<f32>; 3] = std::array::from_fn(|_| run.zeros::<f32>(tokens.len() * COLS));
