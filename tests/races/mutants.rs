@@ -34,6 +34,19 @@ enum Change {
 /// Launches besides those in the programs' own tests, which are small: several blocks, several rounds, odd ends.
 const LAUNCHES: &[(&str, &str)] = &[
     (
+        "bitnet/embed",
+        "//= test a_block kernel embed_q8_0
+         //=   scales = zeros f16 17
+         //=   codes = zeros i8 34
+         //=   token = u32: 0
+         //=   y = zeros f32 32
+         //=   rows = 1
+         //=   cols = 32
+         //=   expect clean",
+    ),
+    ("bitnet/cache", PLACED_F32),
+    ("bitnet/cache", PLACED_F16),
+    (
         "nbody",
         "//= test many
          //=   body = random f32 1200 1
@@ -67,6 +80,44 @@ const LAUNCHES: &[(&str, &str)] = &[
          //=   expect clean",
     ),
 ];
+
+/// Three positions after each other, of which six elements of eight turn.
+const PLACED_F32: &str = "//= test following kernel place_f32
+    //=   q = random f32 24 1
+    //=   k = random f32 24 2
+    //=   v = random f32 24 3
+    //=   cos = random f32 9 4
+    //=   sin = random f32 9 5
+    //=   pos = u32: 0 1 2
+    //=   slot = u32: 0 0 0
+    //=   kc = zeros f32 512
+    //=   vc = zeros f32 4096
+    //=   rows = 3
+    //=   heads = 1
+    //=   kv_heads = 1
+    //=   dim = 8
+    //=   turned = 6
+    //=   context = 64
+    //=   expect clean";
+
+/// Three positions after each other, of which six elements of eight turn.
+const PLACED_F16: &str = "//= test following kernel place_f16
+    //=   q = random f32 24 1
+    //=   k = random f32 24 2
+    //=   v = random f32 24 3
+    //=   cos = random f32 9 4
+    //=   sin = random f32 9 5
+    //=   pos = u32: 0 1 2
+    //=   slot = u32: 0 0 0
+    //=   kc = zeros f16 512
+    //=   vc = zeros f16 4096
+    //=   rows = 3
+    //=   heads = 1
+    //=   kv_heads = 1
+    //=   dim = 8
+    //=   turned = 6
+    //=   context = 64
+    //=   expect clean";
 
 impl Change {
     const ALL: [Change; 4] = [Change::DropBarrier, Change::Widen, Change::Plain, Change::Relax];
