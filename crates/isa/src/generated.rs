@@ -657,7 +657,7 @@ LinearF = 0xf5 => "linear.f",
 Conv2dSum = 0xf6 => "conv2d.sum",
 /// As `conv2d.sum`, to codes: the sum plus `bias[c]` (wrapping), rounded to f32, times `scale[c]`, `act`, held to what the type's range leaves around zy, rounded half to even, plus zy. NaN gives the lowest value. `scale` and `bias` begin at filter 0.
 Conv2dQ = 0xf7 => "conv2d.q",
-/// As `conv2d.sum`, to floats: the sum rounded to f32, or of f32 input the chain acc = fma(w, x, acc) from +0 over filter rows, filter columns and channels ascending, padding being +0 and zx 0; then times `scale[c]`, plus `bias[c]`, and `act`, each one f32 operation. Integer weights count as the f32 of the same value. A convolution that was made for another algorithm has that algorithm's sum in the chain's place.
+/// As `conv2d.sum`, to floats: the sum rounded to f32, or of f32 input the chain acc = fma(w, x, acc) from +0 over filter rows, filter columns and channels ascending, padding being +0 and zx 0; then times `scale[c]`, plus `bias[c]`, and `act`, each one f32 operation. Integer weights count as the f32 of the same value.
 Conv2dF = 0xf8 => "conv2d.f",
 /// Product with a matrix in a buffer, which lies in panels of 64 columns: y[r*ldy + c] = chain acc = fma(b[(c / 64)*ldb + 64*i + c % 64], x[r*ldx + i], acc) from +0, i ascending below k, for r < m, c < n. Elements of 16 bits count as the f32 of the same value; a NaN result has the one pattern of f32. The last panel has all 64 columns too.
 MatmulB = 0xf9 => "matmul.b",
@@ -2428,7 +2428,7 @@ pub static OPS: &[OpInfo] = &[
             Effect::Trap(TrapKind::Overlap),
         ],
         packed: &[PackFormat::T2, PackFormat::I8, PackFormat::F32],
-        doc: "As `conv2d.sum`, to floats: the sum rounded to f32, or of f32 input the chain acc = fma(w, x, acc) from +0 over filter rows, filter columns and channels ascending, padding being +0 and zx 0; then times `scale[c]`, plus `bias[c]`, and `act`, each one f32 operation. Integer weights count as the f32 of the same value. A convolution that was made for another algorithm has that algorithm's sum in the chain's place.",
+        doc: "As `conv2d.sum`, to floats: the sum rounded to f32, or of f32 input the chain acc = fma(w, x, acc) from +0 over filter rows, filter columns and channels ascending, padding being +0 and zx 0; then times `scale[c]`, plus `bias[c]`, and `act`, each one f32 operation. Integer weights count as the f32 of the same value.",
     },
     OpInfo {
         op: Op::MatmulB,
