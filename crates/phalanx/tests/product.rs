@@ -128,6 +128,8 @@ fn what_does_not_fit_is_refused() {
 fn divisions_are_timed_and_the_fastest_is_taken() {
     for (threads, m, count) in [(1, 3, 1), (2, 1, 2), (2, 300, 3)] {
         let cpu = Cpu::builder().threads(threads).build().unwrap();
+        // A build without threads has but one division.
+        let count = if cpu.threads() < threads { 1 } else { count };
         for format in [PackFormat::T2, PackFormat::F32] {
             let layer = Linear::new(&cpu, weights(format, 200, 40, &mut Rng(4)));
             let timed = layer.measure(m).unwrap();
