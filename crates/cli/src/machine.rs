@@ -1,6 +1,7 @@
 //! The machine as detected, and what it can do at most, measured.
 
 use phalanx::Tier;
+use phalanx::kernels::limits::shortest;
 use serde_json::{Value, json};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -99,18 +100,6 @@ pub fn size(bytes: u64) -> String {
         b if b >= 1 << 20 => format!("{:.1} MiB", b as f64 / f64::from(1 << 20)),
         b => format!("{} KiB", b >> 10),
     }
-}
-
-/// Runs `work` again and again for about `budget`; the shortest time of one run.
-fn shortest(budget: Duration, mut work: impl FnMut()) -> f64 {
-    let begin = Instant::now();
-    let mut best = f64::INFINITY;
-    while begin.elapsed() < budget || best.is_infinite() {
-        let from = Instant::now();
-        work();
-        best = best.min(from.elapsed().as_secs_f64());
-    }
-    best
 }
 
 /// Work for [`natively`]. A closure that is called by value goes through a shim, which the compiler does not always inline, and

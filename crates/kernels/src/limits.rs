@@ -16,7 +16,7 @@ const CHAINS: f64 = 12.0;
 type Loop = fn(u32);
 
 /// Runs `work` again and again for about `budget`; the shortest time of one run in seconds.
-fn shortest(budget: Duration, mut work: impl FnMut()) -> f64 {
+pub fn shortest(budget: Duration, mut work: impl FnMut()) -> f64 {
     let begin = Instant::now();
     let mut best = f64::INFINITY;
     while begin.elapsed() < budget || best.is_infinite() {
