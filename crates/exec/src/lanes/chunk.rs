@@ -282,6 +282,11 @@ impl Chunk {
         if self.trap.as_ref().is_none_or(|t| lane < t.lane) {
             self.trap = Some(LaneTrap { kind, func: self.func, inst, block: env.block, lane, detail });
         }
+        self.hold_back(lanes);
+    }
+
+    /// Takes lanes out that trapped, or that wait for some that did: no lane that misses them traps for it.
+    pub(super) fn hold_back(&mut self, lanes: &Mask) {
         self.trapped = or(&self.trapped, lanes);
         self.remove(lanes);
     }

@@ -5,7 +5,7 @@
 use super::body::put;
 use super::chunk::{Chunk, Env};
 use super::decode::DOp;
-use super::mask::{Mask, NONE, and, any};
+use super::mask::{Mask, NONE, any};
 use super::ops::{Bin, Value};
 use crate::trap::TrapDetail;
 use phalanx_isa::{Shuffle, TrapKind};
@@ -161,8 +161,10 @@ pub(super) unsafe fn broadcast<T: Value>(x: &mut Chunk, op: &DOp, env: &Env<'_>,
         }
     }
     if any(&bad) {
-        let bad = and(&bad, &x.mask);
+        // Nobody of a subgroup passes an operation that traps, those that its guard leaves out neither.
+        let held: Mask = std::array::from_fn(|g| if bad[g] != 0 { x.mask[g] } else { 0 });
         x.trap_lanes(&bad, env, op.inst, TrapKind::NotUniform, TrapDetail::None);
+        x.hold_back(&held);
         return false;
     }
     true

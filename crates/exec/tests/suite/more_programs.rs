@@ -18,7 +18,11 @@ fn broadcast_needs_a_uniform_lane() {
     assert_eq!(read_u32s(&y), [77, 2, 2, 2]);
     run(text, &[u32s(&[9, 0, 0, 0]), y.clone()], config(1, 4));
     assert_eq!(read_u32s(&y), [77, 1, 2, 3]);
-    let t = trap(text, &[u32s(&[9, 2, 2, 3]), y], config(1, 4));
+    let t = trap(text, &[u32s(&[9, 2, 2, 3]), y.clone()], config(1, 4));
+    assert_eq!(place(&t), (TrapKind::NotUniform, 0, 1, 6));
+    // Lane 0 does not get past it either, to a trap of its own that would be the lowest.
+    let then = text.replace("    st.u32", "@!p trap 5\n st.u32");
+    let t = trap(&then, &[u32s(&[9, 2, 2, 3]), y], config(1, 4));
     assert_eq!(place(&t), (TrapKind::NotUniform, 0, 1, 6));
 }
 
