@@ -56,11 +56,14 @@ mod threaded {
     use super::*;
     use crate::workers::spin::SpinPool;
     use std::sync::OnceLock;
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
     use std::time::{Duration, Instant};
 
     /// Launches that begin within this time of each other would have kept the workers awake.
     const BURST: Duration = Duration::from_micros(60);
+    /// So many of them in a row are worth waking for: as many again would win back what waking costs. Fewer are chance, and a
+    /// caller who prepares buffers between launches would pay for waking each time.
+    const STREAK: u32 = 16;
 
     /// Own rayon pool and own spinning workers, both started when first needed, with named threads.
     pub struct Threads {
@@ -70,6 +73,8 @@ mod threaded {
         made: Instant,
         /// When `are_awake` was last asked, in nanoseconds after `made`.
         asked: AtomicU64,
+        /// How often in a row that was within a burst.
+        streak: AtomicU32,
     }
 
     impl Threads {
@@ -80,7 +85,14 @@ mod threaded {
             let machine = || std::thread::available_parallelism().map_or(1, |n| n.get());
             let threads = if threads > 0 { threads } else { from_env().unwrap_or_else(machine) };
             let (rayon, spin) = (OnceLock::new(), OnceLock::new());
-            Threads { threads, rayon, spin, made: Instant::now(), asked: AtomicU64::new(0) }
+            Threads {
+                threads,
+                rayon,
+                spin,
+                made: Instant::now(),
+                asked: AtomicU64::new(0),
+                streak: AtomicU32::new(0),
+            }
         }
         fn spin(&self) -> &SpinPool {
             self.spin.get_or_init(|| SpinPool::new(self.threads - 1))
@@ -111,7 +123,12 @@ mod threaded {
         fn are_awake(&self) -> bool {
             let now = u64::try_from(self.made.elapsed().as_nanos()).unwrap_or(u64::MAX);
             let before = self.asked.swap(now, Ordering::Relaxed);
-            !self.spin().is_asleep() || now.saturating_sub(before) < BURST.as_nanos() as u64
+            if now.saturating_sub(before) >= BURST.as_nanos() as u64 {
+                self.streak.store(0, Ordering::Relaxed);
+            } else if self.streak.load(Ordering::Relaxed) < STREAK {
+                self.streak.fetch_add(1, Ordering::Relaxed);
+            }
+            self.streak.load(Ordering::Relaxed) >= STREAK || !self.spin().is_asleep()
         }
     }
 

@@ -13,6 +13,7 @@
 mod body;
 mod checked;
 mod chunk;
+mod cost;
 mod cross;
 mod decode;
 mod interleave;
@@ -33,15 +34,15 @@ use crate::view::View;
 use crate::workers::queue::share;
 use crate::workers::{FloatMode, Grain, Task, run_blocks};
 use chunk::{Chunk, Env, GROUPS, LANES, Stop};
+use cost::Cost;
 use decode::{BlockOp, Form, MemOperand, Place, Program, Source};
 use mask::lanes_of;
 use parking_lot::Mutex;
 use phalanx_isa::{Special, TrapKind, Type};
 use phalanx_simd::tier::Tier;
 use phalanx_verify::Verified;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 #[cfg(not(target_endian = "little"))]
 compile_error!("the lane executor writes constants as little-endian bytes");
@@ -93,13 +94,6 @@ impl Executor for Lanes {
     }
 }
 
-/// Nanoseconds below which work is not worth handing to a thread that waits for it.
-const HAND_OVER: u64 = 6_000;
-/// The same where the cost is but counted.
-const UNSURE: u64 = 20_000;
-/// Nanoseconds below which work is not worth waking a thread that sleeps.
-const WAKING: u64 = 60_000;
-
 struct LanesKernel {
     verified: Verified,
     kernel_index: usize,
@@ -111,47 +105,6 @@ struct LanesKernel {
     idle: Mutex<Vec<BlockState>>,
     /// What earlier launches of the plain form cost.
     cost: Cost,
-}
-
-/// What a kernel cost so far, to decide about threads.
-#[derive(Default)]
-struct Cost {
-    /// Picoseconds of a chunk on one thread, 0 before the first launch.
-    each: AtomicU64,
-    /// Launches on one thread so far.
-    alone: AtomicU64,
-}
-
-impl Cost {
-    /// Launches of little work that run on one thread for its cost to be seen: the first finds caches and memory cold.
-    const TRIALS: u64 = 3;
-
-    /// Nanoseconds of `chunks` chunks on one thread, as the last launches took.
-    fn guess(&self, chunks: u64) -> Option<u64> {
-        let each = self.each.load(Ordering::Relaxed);
-        (each > 0).then(|| each.saturating_mul(chunks) / 1000)
-    }
-    /// Whether the cost has been seen often enough.
-    fn is_known(&self) -> bool {
-        self.alone.load(Ordering::Relaxed) >= Cost::TRIALS
-    }
-    /// Notes that `chunks` chunks took this long on `threads` threads. On several it is at most the product, as threads wait too.
-    fn note(&self, chunks: u64, time: Duration, threads: u32) {
-        let time = time.as_nanos() * u128::from(threads) * 1000;
-        let each = u64::try_from(time / u128::from(chunks.max(1))).unwrap_or(u64::MAX).max(1);
-        let old = self.each.load(Ordering::Relaxed);
-        let next = match old {
-            0 => each,
-            _ if each < old => each,
-            _ if threads > 1 => old,
-            // One slow launch among others counts a quarter.
-            _ => old - old / 4 + each / 4,
-        };
-        self.each.store(next.max(1), Ordering::Relaxed);
-        if threads == 1 {
-            self.alone.fetch_add(1, Ordering::Relaxed);
-        }
-    }
 }
 
 /// How a special register of a block is made.
@@ -223,37 +176,22 @@ impl Prepared for LanesKernel {
         let chunks = (lanes as usize).div_ceil(LANES);
         let threads = launch.threads();
         let get = || self.state(program, launch, form == Form::default());
-        // Work below some microseconds is done before another thread has taken it up, and some more before one has woken. Of a
-        // kernel that has not run the instructions count; loops make that a lower bound, so they count as a hundred rounds. How
-        // long a native operation takes follows from its shape.
         let all_chunks = blocks.saturating_mul(chunks as u64);
-        let noted = if program.has_native { None } else { self.cost.guess(all_chunks) };
-        let (cost, least) = match noted {
-            Some(cost) => (cost, HAND_OVER),
-            None => {
-                let each = program.static_cost * if program.has_loops { 1000 } else { 10 };
-                let native = if program.has_native { native::nanoseconds(launch) } else { 0 };
-                (each.saturating_mul(all_chunks).saturating_add(native), UNSURE)
-            }
-        };
-        let alone = threads <= 1
-            || cost < least
-            || (cost < WAKING && !program.has_native && !self.cost.is_known())
-            || (cost < WAKING && !launch.workers.are_awake());
+        let choice = self.cost.choose(program, launch, all_chunks);
         let begin = Instant::now();
         let note = |threads: usize| {
             if form == Form::default() {
-                self.cost.note(all_chunks, begin.elapsed(), threads as u32);
+                self.cost.note(&choice, all_chunks, begin.elapsed(), threads);
             }
         };
-        let grain = if cost < 2_000_000 { Grain::Short } else { Grain::Coarse };
+        let grain = if choice.cost < 2_000_000 { Grain::Short } else { Grain::Coarse };
         let states = StatePool { kernel: self, get: &get };
         if let Some(schedule) = schedule {
             return interleave::run(launch, program, schedule, chunks, &states);
         }
         // The checkers follow a block on one thread.
-        if alone || checked || blocks >= threads as u64 || chunks == 1 {
-            let threads = if alone { 1 } else { threads };
+        if choice.alone || checked || blocks >= threads as u64 || chunks == 1 {
+            let threads = if choice.alone { 1 } else { threads };
             run_blocks(
                 launch,
                 threads,
