@@ -29,7 +29,7 @@ KERNELS = {
         "Chains<F32, true>, 1", "Chains<F32, true>, 6", "Chains<F16, true>, 1", "Chains<Bf16, true>, 1", "Chains<F32, false>, 6",
     ],
     "avx512-vnni with vbmi": ["Vector<Fives>"],
-    "avx512": ["CodeVector", "Ints<T2, true>, 4", "Ints<Trits, false>, 6", "Ints<Wide, false>, 6", "Blocks<Wide, false>, 6"],
+    "avx512": ["CodeVector", "BlockCodes", "Ints<T2, true>, 4", "Ints<Trits, false>, 6", "Ints<Wide, false>, 6", "Blocks<Wide, false>, 6"],
 }
 DOT = re.compile(r"vpdpbusd|vfmadd|vpmaddubsw|vpmaddwd")
 

@@ -5,7 +5,7 @@ use crate::graph::gate_kernel;
 use crate::model::{Linear, Model, Rows};
 use crate::parallel::{MIN_WORK, PRODUCTS, worth};
 use phalanx::exec::workers::{Sequential, Workers};
-use phalanx::kernels::{PackedFormat, Plan};
+use phalanx::kernels::{PackedFormat, Plan, Split};
 use phalanx::product::{self, Linear as Product};
 use phalanx::{Buffer, CancelToken, Cpu, F16, Launcher, Sequence, SequenceBuilder, StepId, ops};
 use phalanx_weights::Shape;
@@ -172,7 +172,8 @@ impl Recording {
             return self.product(launch, first, n, all[0].0.weights.k());
         }
         for (m, y) in all {
-            let mut product = Product::new(&self.cpu, Arc::clone(&m.weights));
+            // Divided anew at each number of rows; nothing is to be measured here.
+            let mut product = Product::new(&self.cpu, Arc::clone(&m.weights)).split(Split::None);
             if let Some(bias) = &m.bias {
                 product = product.bias(bias);
             }

@@ -7,7 +7,7 @@ use crate::plan::FEW;
 use crate::product::{Input, Output, ProductError, Scratch};
 use crate::simd::{Kernel, Simd, Vectors};
 use crate::source::{Bf16, Bytes, F16, F32, Float, Nibbles, Q4, Source, T2, T3, Trits, Wide};
-use crate::vector::{BlockVector, CodeVector, Fives, Planes, Vector};
+use crate::vector::{BlockCodes, BlockVector, CodeVector, Fives, Planes, Vector};
 use crate::{PackedWeights, Rows};
 use std::marker::PhantomData;
 
@@ -85,8 +85,8 @@ fn stored_as_read<S: Simd>(format: PackedFormat) -> bool {
 /// Whether one row of activations is multiplied with whole stripes, by a kernel of `vector.rs`.
 fn one_run<S: Simd>(format: PackedFormat) -> bool {
     match format {
-        PackedFormat::T2 => S::VECTORS != Vectors::None,
-        PackedFormat::T3 | PackedFormat::T2Blocks => S::VECTORS == Vectors::Bytes,
+        PackedFormat::T2 | PackedFormat::T2Blocks => S::VECTORS != Vectors::None,
+        PackedFormat::T3 => S::VECTORS == Vectors::Bytes,
         _ => false,
     }
 }
@@ -403,7 +403,13 @@ impl<S: Simd> Integers<'_, S> {
                     let (b, seeds, c) = (packed.as_ptr(), seeds.as_ptr(), sums.as_mut_ptr());
                     // SAFETY: one row is one run: `packed` is all blocks of the stripe, `a` and `seeds` have what belongs to
                     // them, `sums` one row of 64.
-                    unsafe { BlockVector { b, blocks, steps, a, seeds, c }.run(s) };
+                    unsafe {
+                        let vector = BlockVector { b, blocks, steps, a, seeds, c };
+                        match S::VECTORS {
+                            Vectors::Codes => BlockCodes(vector).run(s),
+                            _ => vector.run(s),
+                        }
+                    }
                     continue;
                 }
                 for row in (0..m).step_by(tile_rows) {

@@ -206,8 +206,46 @@ impl Kernel for BlockVector {
     }
 }
 
-/// A whole stripe of two bits, as [`Vector`], for levels whose products of codes are sums of 16 bits: a shift serves two planes,
-/// the others stay where they stand and are 4 times too large.
+/// Steps of two planes with codes up to 8 that 16 bits hold: two products of each go to a sum, 2 * 2 * 128 * 8 a step.
+const CODES: usize = (1 << 15) / (2 * 2 * 128 * 8);
+
+/// Sums over at most [`CODES`] steps of two bits for the rows of four vectors, on levels whose products of codes are sums of 16 bits:
+/// a shift serves two planes, the others stay where they stand and are 4 times too large.
+///
+/// # Safety
+/// `steps` steps lie at `b`, the vectors' first byte, and the activations for them at `a`.
+#[inline(always)]
+unsafe fn codes<S: Simd>(s: S, b: *const u8, a: *const u8, steps: usize) -> [S::I; NV] {
+    let zero = s.int(0);
+    let (mut b, mut a) = (b, a);
+    let (mut small, mut large) = ([s.start_codes(zero); NV], [s.start_codes(zero); NV]);
+    for _ in 0..steps {
+        // SAFETY: fewer than `steps` steps are behind `b` and `a`; what is prefetched need not exist.
+        unsafe {
+            let quads = [s.quad(a), s.quad(a.add(4)), s.quad(a.add(8)), s.quad(a.add(12))];
+            for line in 0..(4 * NV * S::LANES).div_ceil(64) {
+                s.prefetch(b.wrapping_add(AHEAD + 64 * line));
+            }
+            for v in 0..NV {
+                let x = s.load(b.add(4 * S::LANES * v));
+                let y = s.down::<4>(x);
+                small[v] = s.dot_codes(small[v], s.plane(x, 0), quads[0]);
+                large[v] = s.dot_codes(large[v], s.plane(x, 1), quads[1]);
+                small[v] = s.dot_codes(small[v], s.plane(y, 0), quads[2]);
+                large[v] = s.dot_codes(large[v], s.plane(y, 1), quads[3]);
+            }
+            b = b.add(STEP);
+            a = a.add(16);
+        }
+    }
+    let mut sums = [zero; NV];
+    for (v, sum) in sums.iter_mut().enumerate() {
+        *sum = s.add(s.finish_codes(small[v], zero), s.shift(s.finish_codes(large[v], zero), 2));
+    }
+    sums
+}
+
+/// A whole stripe of two bits, as [`Vector`], by [`codes`].
 pub(crate) struct CodeVector {
     pub(crate) b: *const u8,
     pub(crate) steps: usize,
@@ -216,9 +254,6 @@ pub(crate) struct CodeVector {
 }
 
 impl CodeVector {
-    /// Steps of two planes with codes up to 8 that 16 bits hold: two products of each go to a sum, 2 * 2 * 128 * 8 a step.
-    const RUN: usize = (1 << 15) / (2 * 2 * 128 * 8);
-
     /// Computes the sums.
     ///
     /// # Safety
@@ -233,44 +268,75 @@ impl Kernel for CodeVector {
     type Out = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let zero = s.int(0);
         let mut totals = [0i32; STRIPE];
-        let mut done = 0;
-        while done < self.steps {
-            let run = Self::RUN.min(self.steps - done);
+        // Runs outside, parts of a stripe inside: a run's weights lie together.
+        for done in (0..self.steps).step_by(CODES) {
+            let run = CODES.min(self.steps - done);
             for part in (0..STRIPE).step_by(NV * S::LANES) {
-                let (mut small, mut large) = ([s.start_codes(zero); NV], [s.start_codes(zero); NV]);
-                for step in done..done + run {
-                    // SAFETY: `CodeVector::run` was promised `steps` steps of 64 rows and the activations for them; `part` is
-                    // the first of the vectors' rows. What is prefetched need not exist.
-                    unsafe {
-                        let (b, a) = (self.b.add(step * STEP + 4 * part), self.a.add(16 * step));
-                        let quads = [s.quad(a), s.quad(a.add(4)), s.quad(a.add(8)), s.quad(a.add(12))];
-                        for line in 0..(4 * NV * S::LANES).div_ceil(64) {
-                            s.prefetch(b.wrapping_add(AHEAD + 64 * line));
-                        }
-                        for v in 0..NV {
-                            let x = s.load(b.add(4 * S::LANES * v));
-                            let y = s.down::<4>(x);
-                            small[v] = s.dot_codes(small[v], s.plane(x, 0), quads[0]);
-                            large[v] = s.dot_codes(large[v], s.plane(x, 1), quads[1]);
-                            small[v] = s.dot_codes(small[v], s.plane(y, 0), quads[2]);
-                            large[v] = s.dot_codes(large[v], s.plane(y, 1), quads[3]);
-                        }
-                    }
-                }
-                for v in 0..NV {
-                    let to = totals[part + v * S::LANES..][..S::LANES].as_mut_ptr();
-                    // SAFETY: a vector's lanes, cut out above.
-                    unsafe {
-                        let sum = s.finish_codes(small[v], s.load_ints(to));
-                        s.store_ints(to, s.add(sum, s.shift(s.finish_codes(large[v], zero), 2)));
-                    }
+                // SAFETY: `CodeVector::run` was promised `steps` steps of 64 rows and the activations for them; `part` is the first
+                // of the vectors' rows.
+                let sums =
+                    unsafe { codes(s, self.b.add(done * STEP + 4 * part), self.a.add(16 * done), run) };
+                for (sum, to) in sums.into_iter().zip(totals[part..].chunks_exact_mut(S::LANES)) {
+                    // SAFETY: a vector's lanes.
+                    unsafe { s.store_ints(to.as_mut_ptr(), s.add(s.load_ints(to.as_ptr()), sum)) };
                 }
             }
-            done += run;
         }
         // SAFETY: `CodeVector::run` was promised 64 sums.
         unsafe { self.c.copy_from_nonoverlapping(totals.as_ptr(), STRIPE) };
+    }
+}
+
+/// A stripe in blocks as [`BlockVector`] has it, by [`codes`].
+pub(crate) struct BlockCodes(pub(crate) BlockVector);
+
+impl BlockCodes {
+    /// Computes the sums.
+    ///
+    /// # Safety
+    /// The pointers reach as far as the type says.
+    #[inline(always)]
+    pub(crate) unsafe fn run<S: Simd>(self, s: S) {
+        s.call(self);
+    }
+}
+
+impl Kernel for BlockCodes {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let BlockVector { mut b, blocks, steps, mut a, seeds, c } = self.0;
+        let mut totals = [0f32; STRIPE];
+        for block in 0..blocks {
+            // SAFETY: `BlockCodes::run` was promised `blocks` blocks of 64 scales and `steps` steps with activations and seeds, of
+            // which `block` are behind; `part` is the first of the vectors' rows. What is prefetched need not exist.
+            unsafe {
+                for line in 0..SCALES / 64 {
+                    s.prefetch(b.wrapping_add(AHEAD + 64 * line));
+                }
+                let seed = s.int(*seeds.add(block));
+                for part in (0..STRIPE).step_by(NV * S::LANES) {
+                    let mut sums = [seed; NV];
+                    for done in (0..steps).step_by(CODES) {
+                        let run = CODES.min(steps - done);
+                        let more = codes(s, b.add(SCALES + done * STEP + 4 * part), a.add(16 * done), run);
+                        for (sum, more) in sums.iter_mut().zip(more) {
+                            *sum = s.add(*sum, more);
+                        }
+                    }
+                    for (v, sum) in sums.into_iter().enumerate() {
+                        let row = part + v * S::LANES;
+                        let scale = s.load_f16(b.add(2 * row).cast());
+                        let total = totals[row..][..S::LANES].as_mut_ptr();
+                        s.store_floats(total, s.fma(s.to_floats(sum), scale, s.load_floats(total)));
+                    }
+                }
+                b = b.add(SCALES + steps * STEP);
+                a = a.add(16 * steps);
+            }
+        }
+        // SAFETY: `BlockCodes::run` was promised 64 sums.
+        unsafe { c.copy_from_nonoverlapping(totals.as_ptr(), STRIPE) };
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::buffer::{Buffer, HostBytes};
 use crate::cache::Cache;
+use crate::divisions::Divisions;
 use crate::element::Element;
 use crate::error::BuildError;
 use crate::sequence::SequenceBuilder;
@@ -29,6 +30,7 @@ struct Inner {
     workers: Arc<dyn Workers>,
     executor: Arc<dyn Executor>,
     cache: Cache,
+    divisions: Divisions,
 }
 
 /// Owner 0 means nobody, so numbers begin at 1.
@@ -96,7 +98,8 @@ impl Builder {
         };
         let cache = Cache::new(self.capacity.unwrap_or(CACHE_CAPACITY));
         let owner = NEXT_OWNER.fetch_add(1, Ordering::Relaxed);
-        Ok(Cpu(Arc::new(Inner { owner, workers, executor, cache })))
+        let divisions = Divisions::default();
+        Ok(Cpu(Arc::new(Inner { owner, workers, executor, cache, divisions })))
     }
 }
 
@@ -167,6 +170,9 @@ impl Cpu {
 
     pub(crate) fn cache(&self) -> &Cache {
         &self.0.cache
+    }
+    pub(crate) fn divisions(&self) -> &Divisions {
+        &self.0.divisions
     }
     pub(crate) fn executor_arc(&self) -> &Arc<dyn Executor> {
         &self.0.executor

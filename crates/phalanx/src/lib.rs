@@ -35,6 +35,7 @@ mod cache;
 pub mod convolution;
 mod cpu;
 pub mod data;
+mod divisions;
 mod element;
 mod error;
 mod launch;

@@ -14,6 +14,7 @@
 //! # Ok(()) }
 //! ```
 
+use crate::divisions::{self, Shape, Use};
 use crate::ops::OpError;
 use crate::{BoundLaunch, Buffer, Cpu, Error, Kernel, Launcher, PackedWeights};
 use phalanx_isa::PackFormat;
@@ -50,6 +51,8 @@ pub struct Timed {
 
 /// Time that [`Linear::measure`] spends on each division, unless one run takes longer.
 const MEASURE: Duration = Duration::from_millis(12);
+/// Multiply-accumulates from which it is worth asking how a product is divided: some tens of microseconds.
+const LARGE: usize = 1 << 22;
 
 fn mode(activation: Activation) -> &'static str {
     match activation {
@@ -130,8 +133,8 @@ impl Linear {
     pub fn activation(self, activation: Activation) -> Linear {
         Linear { activation, ..self }
     }
-    /// Divides the product over threads along given directions; the default is the division that measurements favour for the
-    /// shape. The bits are the same.
+    /// Divides the product over threads along given directions; [`Linear::plan`] says what is done without this. The bits are the
+    /// same.
     pub fn split(self, split: Split) -> Linear {
         Linear { split: Some(split), ..self }
     }
@@ -144,21 +147,61 @@ impl Linear {
         !self.weights.format().is_float()
     }
 
-    /// How a product with `m` rows of activations is divided.
+    /// How a product with `m` rows of activations is divided: as [`Linear::split`] says; else as a measurement on this device favours
+    /// for the format and shape ([`Linear::measure`]); else by a rule. Each call counts as a use of that shape, and a shape that
+    /// has been used so often that timing its divisions takes no longer is timed in the call: the products so far cost as much.
     pub fn plan(&self, m: usize) -> Plan {
-        let (n, threads) = (self.weights.n(), self.cpu.threads());
-        match self.split {
+        let (n, k, threads) = (self.weights.n(), self.weights.k(), self.cpu.threads());
+        let split = self.split.or_else(|| {
+            let large = m.saturating_mul(n).saturating_mul(k) >= LARGE;
+            if threads < 2 || !large {
+                return None;
+            }
+            match self.cpu.divisions().used(self.shape_of(m)) {
+                Use::Known(split) => Some(split),
+                Use::Seldom => None,
+                // Without memory for a measurement the rule stands.
+                Use::Often => self.time(m, Duration::ZERO).ok().and_then(|timed| self.favour(m, &timed)),
+            }
+        });
+        match split {
             Some(split) => Plan::with(split, m, n, threads),
-            None => Plan::choose(self.weights.format(), m, n, threads),
+            None => self.rule(m),
         }
     }
 
+    /// The division by shape and threads alone.
+    fn rule(&self, m: usize) -> Plan {
+        Plan::choose(self.weights.format(), m, self.weights.n(), self.cpu.threads())
+    }
+
+    fn shape_of(&self, m: usize) -> Shape {
+        Shape::new(self.weights.format(), m, self.weights.n(), self.weights.k())
+    }
+
+    /// What is remembered of a measurement: the rule's division where that is about as fast, else the fastest.
+    fn favour(&self, m: usize, timed: &[Timed]) -> Option<Split> {
+        let fastest = timed.first()?;
+        let rule = self.rule(m);
+        let near = timed.iter().find(|t| t.plan == rule && t.seconds <= 1.05 * fastest.seconds);
+        let split = near.unwrap_or(fastest).split;
+        self.cpu.divisions().learn(self.shape_of(m), split);
+        Some(split)
+    }
+
     /// Times the product of `m` rows of activations with every division that there is for this device's threads, fastest first.
-    /// All of them give the same bits.
+    /// All of them give the same bits. What is found is what [`Linear::plan`] takes from then on.
     ///
     /// # Errors
     /// No memory for activations and outputs; what the launch refuses.
     pub fn measure(&self, m: usize) -> Result<Vec<Timed>, Error> {
+        let timed = self.time(m, MEASURE)?;
+        self.favour(m, &timed);
+        Ok(timed)
+    }
+
+    /// [`Linear::measure`] with so much time for each division.
+    fn time(&self, m: usize, budget: Duration) -> Result<Vec<Timed>, Error> {
         let (n, k) = (self.weights.n(), self.weights.k());
         let y = self.cpu.zeros::<f32>(m * n)?;
         let mut all: Vec<(Timed, BoundLaunch)> = Vec::new();
@@ -178,7 +221,7 @@ impl Linear {
         let begin = Instant::now();
         let mut rounds = 0;
         // In turn, so that what disturbs the machine meets all of them; the first round warms caches and threads.
-        while rounds < 3 || begin.elapsed() < MEASURE * count {
+        while rounds < divisions::ROUNDS || begin.elapsed() < budget * count {
             for (timed, launch) in &mut all {
                 let from = Instant::now();
                 launch.run()?;

@@ -1,7 +1,9 @@
 //! Products of every format, level, division and number of threads against the plain reference of the kernels, bit for bit.
 
 use phalanx::isa::PackFormat;
-use phalanx::kernels::{Activation, Input, Output, Rows, Split, Tile, quantise as quantise_row, reference};
+use phalanx::kernels::{
+    Activation, Input, Output, Plan, Rows, Split, Tile, quantise as quantise_row, reference,
+};
 use phalanx::product::{self, Linear};
 use phalanx::{Cpu, PackedWeights, Tier};
 use std::sync::Arc;
@@ -141,6 +143,36 @@ fn divisions_are_timed_and_the_fastest_is_taken() {
             assert_eq!(layer.measure(0).unwrap(), []);
         }
     }
+}
+
+#[test]
+fn a_division_is_picked_from_measurements_once_a_shape_is_used_often() {
+    let mut rng = Rng(9);
+    let cpu = Cpu::builder().threads(2).build().unwrap();
+    let (m, n, k) = (40, 384, 300);
+    let layer = Linear::new(&cpu, weights(PackFormat::T2, n, k, &mut rng));
+    let x: Vec<f32> = (0..m * k).map(|_| rng.float()).collect();
+    let wanted = expected(layer.weights(), &x, None, Activation::None);
+    let x = cpu.buffer(&x).unwrap();
+    let rule = layer.plan(m);
+    let mut plans = vec![rule];
+    for _ in 0..40 {
+        let y = layer.apply(&x).unwrap().read().unwrap();
+        assert!(y.iter().map(|v| v.to_bits()).eq(wanted.iter().copied()));
+        plans.push(layer.plan(m));
+    }
+    // The rule at first, one pick at the end, which is among those that there are.
+    assert_eq!(plans[1], rule);
+    let picked = plans[40];
+    assert_eq!(plans[39], picked);
+    assert!(Plan::with(picked.split(), m, n, cpu.threads()) == picked);
+    // A given direction is taken whatever was measured, and a measurement that is asked for is followed or the rule is as good.
+    for split in [Split::None, Split::Weights] {
+        assert_eq!(layer.clone().split(split).plan(m), Plan::with(split, m, n, cpu.threads()));
+    }
+    let timed = layer.measure(m).unwrap();
+    let taken = layer.plan(m);
+    assert!(taken == timed[0].plan || taken == rule, "{timed:?} {taken:?}");
 }
 
 /// A kernel says which packed form it takes, and of which shape: others are refused before anything runs.

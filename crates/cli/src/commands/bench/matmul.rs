@@ -10,9 +10,10 @@ use crate::device::Device;
 use crate::failure::usage;
 use crate::machine::scaling;
 use anyhow::Context;
+use clap::ValueEnum;
 use matrix::{Matrix, Ours, Random, distance, tolerance};
 use phalanx::isa::PackFormat;
-use phalanx::kernels::{Activation, Input, Output, Rows, Scratch, Tile, limits, matmul};
+use phalanx::kernels::{Activation, Input, Output, Rows, Scratch, Split, Tile, limits, matmul};
 use phalanx::{Cpu, Tier};
 use serde_json::json;
 use std::path::Path;
@@ -79,6 +80,9 @@ pub struct Options {
     /// matmul: one matrix that stays in the caches, or several in turn that do not fit there
     #[arg(long, value_name = "WHERE", default_value = "auto")]
     from: From,
+    /// matmul: along what products are divided over threads, instead of what measurements favour for each
+    #[arg(long, value_name = "ALONG")]
+    split: Option<Along>,
     /// matmul: two shapes, three numbers of columns
     #[arg(long)]
     quick: bool,
@@ -92,6 +96,30 @@ enum From {
     Cache,
     /// Memory
     Memory,
+}
+
+/// [`Split`] as it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Along {
+    /// Not divided
+    None,
+    /// Weight rows
+    Weights,
+    /// Rows of activations
+    Activations,
+    /// Both
+    Both,
+}
+
+impl Along {
+    fn split(self) -> Split {
+        match self {
+            Along::None => Split::None,
+            Along::Weights => Split::Weights,
+            Along::Activations => Split::Activations,
+            Along::Both => Split::Both,
+        }
+    }
 }
 
 fn format_named(name: &str) -> Result<Format, String> {
@@ -112,6 +140,7 @@ impl Options {
             (!self.shape.is_empty(), "--shape"),
             (!self.columns.is_empty(), "--columns"),
             (self.from != From::Auto, "--from"),
+            (self.split.is_some(), "--split"),
             (self.quick, "--quick"),
         ];
         match given.iter().find(|(given, _)| *given) {
@@ -289,7 +318,14 @@ impl Bench<'_> {
 
     fn name(&self, format: &str, (n, k): (usize, usize), m: usize, how: &str) -> String {
         let place = self.options.memory((n, k), m).1;
-        format!("{format} {n}x{k} x{m} {how} {}{place}", self.tier)
+        let along = self.options.split.and_then(|a| a.to_possible_value());
+        let along = along.map_or(String::new(), |a| format!(" split {}", a.get_name()));
+        format!("{format} {n}x{k} x{m} {how} {}{place}{along}", self.tier)
+    }
+
+    /// A given division; `None` for the one that measurements favour.
+    fn split(&self) -> Option<Split> {
+        self.options.split.map(Along::split)
     }
 
     fn open(&self, threads: usize) -> anyhow::Result<Cpu> {
@@ -318,7 +354,7 @@ impl Bench<'_> {
         t: usize,
         table: &mut Table,
     ) -> anyhow::Result<()> {
-        let (n, k, tier, dir) = (matrix.n, matrix.k, self.tier, self.dir);
+        let (n, k, tier, dir, split) = (matrix.n, matrix.k, self.tier, self.dir, self.split());
         let copies = matrix.copies(self.options.memory((n, k), m).0)?;
         let cpu = self.open(t)?;
         let x = activations(m * k);
@@ -340,7 +376,7 @@ impl Bench<'_> {
             }
         }
         let quantise = rival.as_ref().is_some_and(|r| r.quantises(matrix.packed));
-        let mut ours = matrix.ours(&cpu, &x, copies, quantise)?;
+        let mut ours = matrix.ours(&cpu, &x, copies, quantise, split)?;
         ours.run()?;
         let y = ours.y.read()?;
         let mut verified = matrix.agrees(&x, &y)?;
@@ -380,7 +416,9 @@ impl Bench<'_> {
     fn threads(&self, case: String, matrix: &mut Matrix, m: usize, table: &mut Table) -> anyhow::Result<()> {
         let x = activations(m * matrix.k);
         let (one, two) = (self.open(1)?, self.open(2)?);
-        let (mut few, mut more) = (matrix.ours(&one, &x, 1, false)?, matrix.ours(&two, &x, 1, false)?);
+        let split = self.split();
+        let mut few = matrix.ours(&one, &x, 1, false, split)?;
+        let mut more = matrix.ours(&two, &x, 1, false, split)?;
         // The limit: what threads that share nothing make of the machine in the same moments.
         let (p, scaling) = paired_beside(&mut || more.run(), &mut || few.run(), &mut || scaling(2))?;
         let macs = (matrix.n * matrix.k * m) as f64 / 1e9;
@@ -399,7 +437,7 @@ impl Bench<'_> {
     fn launch_cost(&self, case: String, matrix: &mut Matrix, table: &mut Table) -> anyhow::Result<()> {
         let (n, k, tier) = (matrix.n, matrix.k, self.tier);
         let x = activations(k);
-        let mut ours = matrix.ours(&self.open(1)?, &x, 1, false)?;
+        let mut ours = matrix.ours(&self.open(1)?, &x, 1, false, self.split())?;
         let w = &matrix.copies[0];
         let (codes, scale) = matrix::quantised(&x, k);
         let input = match w.format().is_float() {

@@ -2,7 +2,7 @@
 
 use super::Format;
 use phalanx::isa::PackFormat;
-use phalanx::kernels::{Activation, Input, Output, Rows, Tile, quantise, reference};
+use phalanx::kernels::{Activation, Input, Output, Rows, Split, Tile, quantise, reference};
 use phalanx::product::{self, Linear};
 use phalanx::{BoundLaunch, Buffer, Cpu, PackedWeights, Tier};
 use std::path::Path;
@@ -146,11 +146,26 @@ impl Matrix {
         })
     }
 
-    pub fn ours(&self, cpu: &Cpu, x: &[f32], copies: usize, quantised_in_time: bool) -> anyhow::Result<Ours> {
+    /// Our launches, divided over threads as `split` says or else as a measurement finds best here.
+    pub fn ours(
+        &self,
+        cpu: &Cpu,
+        x: &[f32],
+        copies: usize,
+        quantised_in_time: bool,
+        split: Option<Split>,
+    ) -> anyhow::Result<Ours> {
         let m = x.len() / self.k;
         let y = cpu.zeros::<f32>(m * self.n)?;
         let input = cpu.buffer(x)?;
-        let layers = self.copies[..copies].iter().map(|w| Linear::new(cpu, Arc::clone(w)));
+        if split.is_none() && cpu.threads() > 1 {
+            // What a program comes to after some products of the shape: `Linear::plan` takes it from here.
+            Linear::new(cpu, Arc::clone(&self.copies[0])).measure(m)?;
+        }
+        let layers = self.copies[..copies].iter().map(|w| {
+            let layer = Linear::new(cpu, Arc::clone(w));
+            split.into_iter().fold(layer, Linear::split)
+        });
         if self.copies[0].format().is_float() {
             let launches =
                 layers.map(|l| Ok(l.floats(&input, &y)?.bind()?)).collect::<anyhow::Result<_>>()?;
@@ -237,7 +252,7 @@ mod tests {
         assert_eq!(matrix.copies(false).unwrap(), 1);
         let x: Vec<f32> = (0..99).map(|i| (i % 7) as f32 - 3.0).collect();
         let cpu = Cpu::new().unwrap();
-        let mut ours = matrix.ours(&cpu, &x, 1, true).unwrap();
+        let mut ours = matrix.ours(&cpu, &x, 1, true, Some(Split::Weights)).unwrap();
         ours.run().unwrap();
         let mut y = ours.y.read().unwrap();
         assert!(matrix.agrees(&x, &y).unwrap());
