@@ -5,7 +5,7 @@ use crate::claims::Area;
 use crate::launch::{Launch, Slot};
 use crate::trap::{LaneTrap, TrapDetail};
 use crate::view::{Elem, View};
-use phalanx_isa::{Activation, Op, PackFormat, Role, TrapKind, Type};
+use phalanx_isa::{Activation, Algorithm, Op, PackFormat, Role, TrapKind, Type};
 use phalanx_kernels::conv::{Conv, ConvError, ConvShape, ConvWeights};
 use phalanx_kernels::{Input, Output, PackError, PackedFormat, PackedWeights, Panels, Rows, Scales, Tile};
 use phalanx_simd::half::{f32_to_bf16, f32_to_f16};
@@ -34,8 +34,8 @@ pub const NUMBERS: usize = 6;
 pub struct Call {
     /// Operation.
     pub op: Op,
-    /// The function at the end, where the row has one.
-    pub activation: Activation,
+    /// What the modes name.
+    pub words: Words,
     /// Outputs and inputs.
     pub places: [Place; PLACES],
     /// Packed weights parameter.
@@ -55,10 +55,24 @@ pub fn operands(op: Op) -> (impl Iterator<Item = usize>, Option<usize>, impl Ite
     )
 }
 
-/// The function that an instruction's mode names.
-pub fn activation(op: Op, modes: [u8; 3]) -> Activation {
-    let named = op.info().modes.iter().position(|m| m.name == "Activation");
-    named.and_then(|slot| Activation::from_code(modes[slot].into())).unwrap_or(Activation::None)
+/// What an instruction's modes name, where the row has such.
+#[derive(Clone, Copy, Debug)]
+pub struct Words {
+    /// The function at the end.
+    pub activation: Activation,
+    /// The order of a convolution's float sums.
+    pub algorithm: Algorithm,
+}
+
+impl Words {
+    /// Those of an instruction.
+    pub fn of(op: Op, modes: [u8; 3]) -> Words {
+        let code = |name| op.info().modes.iter().position(|m| m.name == name).map(|slot| modes[slot].into());
+        Words {
+            activation: code("Activation").and_then(Activation::from_code).unwrap_or(Activation::None),
+            algorithm: code("Algorithm").and_then(Algorithm::from_code).unwrap_or(Algorithm::None),
+        }
+    }
 }
 
 /// Where a native operation stands, for traps.
@@ -502,7 +516,7 @@ fn product(
         _ => x.rows::<i8>(codes).map(|rows| Input::Codes { rows, scales: scale }),
     };
     let Some(input) = input else { return Ok(()) };
-    let activation = match call.activation {
+    let activation = match call.words.activation {
         Activation::None => phalanx_kernels::Activation::None,
         Activation::Relu => phalanx_kernels::Activation::Relu,
         Activation::Relu2 => phalanx_kernels::Activation::ReluSquared,

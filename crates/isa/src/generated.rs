@@ -91,6 +91,20 @@ Gelu = 0x4 => "gelu",
 }
 
 numbered! {
+/// Mode words: Algorithm.
+pub enum Algorithm: u16 {
+/// Not written.
+None = 0x0 => "",
+/// `.direct`
+Direct = 0x1 => "direct",
+/// `.winograd`
+Winograd = 0x2 => "winograd",
+/// `.fft`
+Fft = 0x3 => "fft",
+}
+}
+
+numbered! {
 /// Mode words: Atomic.
 pub enum Atomic: u16 {
 /// `.add`
@@ -657,7 +671,7 @@ LinearF = 0xf5 => "linear.f",
 Conv2dSum = 0xf6 => "conv2d.sum",
 /// As `conv2d.sum`, to codes: the sum plus `bias[c]` (wrapping), rounded to f32, times `scale[c]`, `act`, held to what the type's range leaves around zy, rounded half to even, plus zy. NaN gives the lowest value. `scale` and `bias` begin at filter 0.
 Conv2dQ = 0xf7 => "conv2d.q",
-/// As `conv2d.sum`, to floats: the sum rounded to f32, or of f32 input the chain acc = fma(w, x, acc) from +0 over filter rows, filter columns and channels ascending, padding being +0 and zx 0; then times `scale[c]`, plus `bias[c]`, and `act`, each one f32 operation. Integer weights count as the f32 of the same value.
+/// As `conv2d.sum`, to floats: the sum rounded to f32, or of f32 input the chain acc = fma(w, x, acc) from +0 over filter rows, filter columns and channels ascending, padding being +0 and zx 0; then times `scale[c]`, plus `bias[c]`, and `act`, each one f32 operation. Integer weights count as the f32 of the same value. In place of the chain there may be Winograd's F(2x2, 3x3) or products of spectra, each in one order of its own: what the mode names, or where it names nothing, what the shape is given by itself; filters packed for another order trap (`shape`).
 Conv2dF = 0xf8 => "conv2d.f",
 /// Product with a matrix in a buffer, which lies in panels of 64 columns: y[r*ldy + c] = chain acc = fma(b[(c / 64)*ldb + 64*i + c % 64], x[r*ldx + i], acc) from +0, i ascending below k, for r < m, c < n. Elements of 16 bits count as the f32 of the same value; a NaN result has the one pattern of f32. The last panel has all 64 columns too.
 MatmulB = 0xf9 => "matmul.b",
@@ -2398,10 +2412,13 @@ pub static OPS: &[OpInfo] = &[
     OpInfo {
         op: Op::Conv2dF,
         kind: Kind::Native,
-        modes: &[ModeSet { name: "Activation", words: Activation::WORDS }],
+        modes: &[
+            ModeSet { name: "Activation", words: Activation::WORDS },
+            ModeSet { name: "Algorithm", words: Algorithm::WORDS },
+        ],
         rules: &[
-            TypeRule { modes: [3, 1, 1], ty: TypeSet(0x400), ty2: TypeSet(0x400) },
-            TypeRule { modes: [3, 1, 1], ty: TypeSet(0x400), ty2: TypeSet(0x11) },
+            TypeRule { modes: [3, 15, 1], ty: TypeSet(0x400), ty2: TypeSet(0x400) },
+            TypeRule { modes: [3, 3, 1], ty: TypeSet(0x400), ty2: TypeSet(0x11) },
         ],
         typed: true,
         typed2: true,
@@ -2428,7 +2445,7 @@ pub static OPS: &[OpInfo] = &[
             Effect::Trap(TrapKind::Overlap),
         ],
         packed: &[PackFormat::T2, PackFormat::I8, PackFormat::F32],
-        doc: "As `conv2d.sum`, to floats: the sum rounded to f32, or of f32 input the chain acc = fma(w, x, acc) from +0 over filter rows, filter columns and channels ascending, padding being +0 and zx 0; then times `scale[c]`, plus `bias[c]`, and `act`, each one f32 operation. Integer weights count as the f32 of the same value.",
+        doc: "As `conv2d.sum`, to floats: the sum rounded to f32, or of f32 input the chain acc = fma(w, x, acc) from +0 over filter rows, filter columns and channels ascending, padding being +0 and zx 0; then times `scale[c]`, plus `bias[c]`, and `act`, each one f32 operation. Integer weights count as the f32 of the same value. In place of the chain there may be Winograd's F(2x2, 3x3) or products of spectra, each in one order of its own: what the mode names, or where it names nothing, what the shape is given by itself; filters packed for another order trap (`shape`).",
     },
     OpInfo {
         op: Op::MatmulB,
@@ -2464,7 +2481,7 @@ pub static OPS: &[OpInfo] = &[
 ];
 
 /// Revision of the experimental native opcodes; a module that uses them records it.
-pub const NATIVE_REVISION: u16 = 4;
+pub const NATIVE_REVISION: u16 = 5;
 
 /// Limits that the validator enforces.
 pub mod limits {

@@ -145,6 +145,8 @@ pub enum ProductError {
 #[derive(Default)]
 pub struct Scratch {
     arena: Option<Arena>,
+    /// Of products that are a step of something else.
+    inner: Option<Box<Scratch>>,
 }
 
 impl Scratch {
@@ -164,20 +166,34 @@ impl Scratch {
         Ok(())
     }
 
+    /// Bytes that it holds.
+    pub fn bytes(&self) -> usize {
+        self.arena.as_ref().map_or(0, Arena::len) + self.inner.as_ref().map_or(0, |s| s.bytes())
+    }
+
+    /// As [`Scratch::parts`], with working memory for products beside them.
+    pub(crate) fn nested<const N: usize>(
+        &mut self,
+        sizes: [usize; N],
+    ) -> Result<([&mut [u8]; N], &mut Scratch), ProductError> {
+        self.reserve(sizes.iter().sum())?;
+        let mut rest = self.arena.as_mut().map_or(Default::default(), Arena::bytes_mut);
+        let parts = sizes.map(|size| rest.split_off_mut(..size).unwrap_or_default());
+        Ok((parts, self.inner.get_or_insert_default()))
+    }
+
     /// Disjoint parts of these sizes, each a multiple of 64 but the last.
     pub(crate) fn parts<const N: usize>(
         &mut self,
         sizes: [usize; N],
     ) -> Result<[&mut [u8]; N], ProductError> {
-        self.reserve(sizes.iter().sum())?;
-        let mut rest = self.arena.as_mut().map_or(Default::default(), Arena::bytes_mut);
-        Ok(sizes.map(|size| rest.split_off_mut(..size).unwrap_or_default()))
+        Ok(self.nested(sizes)?.0)
     }
 }
 
 impl std::fmt::Debug for Scratch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Scratch({} bytes)", self.arena.as_ref().map_or(0, Arena::len))
+        write!(f, "Scratch({} bytes)", self.bytes())
     }
 }
 

@@ -20,12 +20,12 @@
 
 use crate::ops::OpError;
 use crate::{Buffer, Cpu, Element, Error, Kernel, Launcher};
-use phalanx_isa::{Activation, Kind, Mnemonic, PackFormat, Type, parse_mnemonic};
+use phalanx_isa::{Activation, Algorithm as Order, Kind, Mnemonic, Op, PackFormat, Type, parse_mnemonic};
 use phalanx_kernels::conv::{ConvPlan, ImageOrder};
 use std::sync::Arc;
 
 pub use phalanx_exec::native::filters;
-pub use phalanx_kernels::conv::{Conv, ConvError, ConvShape, ConvWeights};
+pub use phalanx_kernels::conv::{Algorithm, Choice, Conv, ConvError, ConvShape, ConvWeights};
 
 /// Elements that are 8-bit codes.
 pub trait Code: Element {}
@@ -169,11 +169,18 @@ impl Conv2d {
             .replace("in x: i8[]", &format!("in x: {x}[]"))
             .replace("out y: i8[]", &format!("out y: {y}[]"));
         let act = if relu { Activation::Relu } else { Activation::None };
+        let order = match self.weights.algorithm() {
+            _ if self.weights.conv().shape().algorithm.is_none() => Order::None,
+            Algorithm::Winograd => Order::Winograd,
+            Algorithm::Fft => Order::Fft,
+            Algorithm::Direct | Algorithm::Depthwise | Algorithm::Im2col => Order::Direct,
+        };
         let native = |line: &str| {
             let word = line.split_whitespace().next().unwrap_or_default();
             let line = match parse_mnemonic(word) {
                 Ok(m) if m.op.info().kind == Kind::Native => {
-                    let m = Mnemonic { modes: [act as u8, 0, 0], ty: Some(y), ty2: Some(x), ..m };
+                    let order = if m.op == Op::Conv2dF { order } else { Order::None };
+                    let m = Mnemonic { modes: [act as u8, order as u8, 0], ty: Some(y), ty2: Some(x), ..m };
                     line.replace(word, &m.to_string())
                 }
                 _ => line.into(),

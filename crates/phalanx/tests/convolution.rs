@@ -1,6 +1,8 @@
 //! Convolutions launched from Rust against the plain reference of the kernels, bit for bit: types, orders, levels, threads.
 
-use phalanx::convolution::{Conv, Conv2d, ConvShape, Requantised, Valued, conv2d_quantized, filters};
+use phalanx::convolution::{
+    Algorithm, Conv, Conv2d, ConvShape, Requantised, Valued, conv2d_quantized, filters,
+};
 use phalanx::isa::PackFormat;
 use phalanx::kernels::Tile;
 use phalanx::kernels::conv::{ConvInput, ConvOutput, ConvPart, ConvPlan, ConvWeights, Requantise, reference};
@@ -194,4 +196,42 @@ fn quantised_filters_on_floats() {
     assert!(error(wide).contains("t2 holds -1 to 1"));
     let wide = conv2d_quantized(&cpu, &x, shape("2x2 1->1 2x2"), PackFormat::T3, &[1.0; 4], &[1.0], &[]);
     assert!(error(wide).contains("filters of 8-bit integers"));
+}
+
+#[test]
+fn an_algorithm_that_is_asked_for_has_the_same_bits_everywhere() {
+    let mut rng = Rng(4);
+    for (text, algorithm) in [
+        ("9x7 5->70 3x3 p1,0,2,1 winograd", Algorithm::Winograd),
+        ("8x8 3->4 3x3 p1 nchw winograd", Algorithm::Winograd),
+        ("9x7 5->130 4x5 s2x1 p1 d1x2 fft", Algorithm::Fft),
+        ("6x6 40->40 5x5 p2 g40 nchw fft", Algorithm::Fft),
+        ("6x6 40->40 3x3 p1 g40 im2col", Algorithm::Im2col),
+        ("6x6 20->70 3x3 p1 direct", Algorithm::Direct),
+        ("20x20 16->64 11x11 p5", Algorithm::Fft),
+        ("12x12 64->64 3x3 p1", Algorithm::Winograd),
+    ] {
+        let w = random(PackFormat::F32, text, &mut rng);
+        assert_eq!(w.algorithm(), algorithm, "{text}");
+        let (conv, n) = (*w.conv(), w.filters());
+        const IMAGES: usize = 2;
+        let x: Vec<f32> = (0..IMAGES * conv.image_len()).map(|_| rng.float()).collect();
+        let scales: Vec<f32> = (0..n).map(|_| rng.float()).collect();
+        let floats: Vec<f32> = (0..n).map(|_| rng.float()).collect();
+        let after = After { scales: leak(&scales), ints: &[], floats: leak(&floats), relu: true };
+        let lx = leak(&x);
+        let expected = expected::<f32>(&w, IMAGES, |r| ConvInput::F32(&lx[r]), after);
+        let on = |tier, threads| Cpu::builder().simd(tier).threads(threads).build().unwrap();
+        let all = Tier::available().into_iter().flat_map(|t| [1, 3].map(|threads| on(t, threads)));
+        for cpu in all.chain([Cpu::builder().executor("reference").build().unwrap()]) {
+            let launch = Conv2d::new(&cpu, Arc::clone(&w));
+            let (scale, bias) = (cpu.buffer(&scales).unwrap(), cpu.buffer(&floats).unwrap());
+            let y = cpu.zeros::<f32>(IMAGES * conv.output_len()).unwrap();
+            let to = Valued { scale: &scale, bias: &bias, zero_x: 0, relu: true };
+            launch.floats(&cpu.buffer(&x).unwrap(), &y, &to).unwrap().run().unwrap();
+            assert_eq!(bits(&y.read().unwrap()), bits(&expected), "{text}");
+        }
+    }
+    let refused = filters(PackFormat::T2, shape("9x7 5->70 3x3 p1 winograd"), &[0.0; 3150]).unwrap_err();
+    assert!(refused.to_string().contains("integers are summed exactly"), "{refused}");
 }

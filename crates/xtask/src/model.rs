@@ -273,13 +273,14 @@ fn check_row(row: OpRow, file: &str, isa: &Isa, sets: &BTreeMap<String, Vec<Stri
             Some((m, t)) => (Some(m), t),
             None => (None, pair.as_str()),
         };
-        let (to, from) = types.split_once("<-").context("a pair is `[modes:] to <- from`")?;
+        let (to, from) = types.split_once("<-").context("a pair is `[modes[, modes]:] to <- from`")?;
         let mut mask = all_modes.clone();
-        if let Some(names) = modes {
-            mask[0] = 0;
+        for (slot, names) in modes.into_iter().flat_map(|m| m.split(',')).enumerate() {
+            let of = slots.get(slot).context("a pair with more modes than the row")?;
+            mask[slot] = 0;
             for name in names.split('|') {
-                let bit = slots[0].iter().position(|m| m == name.trim()).context("unknown mode in pair")?;
-                mask[0] |= 1 << bit;
+                let bit = of.iter().position(|m| m == name.trim()).context("unknown mode in pair")?;
+                mask[slot] |= 1 << bit;
             }
         }
         rules.push(Rule {

@@ -6,6 +6,7 @@ use crate::machine::{Machine, fma_rate, read_bandwidth};
 use crate::source::{Content, Source};
 use anyhow::Context;
 use phalanx::asm::{SourceMap, assemble, disassemble};
+use phalanx::convolution::{Choice, Conv, Conv2d, ConvShape, filters};
 use phalanx::isa::{
     Effect, Expr, ExprOp, Inst, Kernel as KernelData, Kind, Loc, PackFormat, ParamKind, Place, PlaceItem,
 };
@@ -26,6 +27,9 @@ pub struct Args {
     /// Program text, binary module, or a model file (MODEL.gguf)
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
+    /// Show too which algorithm makes the sums of a convolution of this shape, and why, as "56x56 64->128 3x3 s2 p1"
+    #[arg(long, value_name = "SHAPE")]
+    conv: Option<ConvShape>,
     /// Show too how products with weights of this format and shape can be divided, each division timed
     #[arg(long, value_name = "FORMAT:NxK", value_parser = product)]
     product: Option<(PackFormat, usize, usize)>,
@@ -59,6 +63,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     machine(args, &cpu, console)?;
     if let Some((format, n, k)) = args.product {
         plans(&cpu, (format, n, k), console)?;
+    }
+    if let Some(shape) = args.conv {
+        convolution(&cpu, shape, console)?;
     }
     let Some((source, program)) = program else { return Ok(()) };
     let text = Text::of(&source, &program)?;
@@ -130,6 +137,45 @@ fn plans(cpu: &Cpu, (format, n, k): (PackFormat, usize, usize), console: Console
                 "tiles": plan.len(), "tile_columns": plan.tile_m, "tile_rows": plan.tile_n, "gmac_per_s": rate, "taken": taken,
             }))?;
         }
+    }
+    Ok(())
+}
+
+/// What makes the sums of a convolution, for each kind of filters, and how it is divided over this device's threads.
+fn convolution(cpu: &Cpu, shape: ConvShape, console: Console) -> anyhow::Result<()> {
+    let conv = Conv::new(shape)?;
+    let [rows, cols] = conv.output();
+    console.line("")?;
+    console
+        .line(format!("convolution  {shape}, to {cols}x{rows}, {}", count(cpu.threads() as u64, "thread")))?;
+    for format in [PackFormat::I8, PackFormat::T2, PackFormat::F32] {
+        let name = format.name();
+        let Choice { algorithm, why } = match conv.algorithm(format == PackFormat::F32) {
+            Ok(choice) => choice,
+            Err(e) => {
+                console.line(format!("{name:>4}  {e}"))?;
+                console.row(
+                    &json!({"convolution": shape.to_string(), "weights": name, "refused": e.to_string()}),
+                )?;
+                continue;
+            }
+        };
+        let weights = filters(format, shape, &vec![0.0; conv.weights_len()])?;
+        let (bytes, layer) = (weights.bytes(), Conv2d::new(cpu, weights.into()));
+        let plan = layer.plan(1);
+        let tiles = plan.tiles(layer.weights());
+        let cut = format!(
+            "{} of {} rows x {} channels",
+            count(tiles as u64, "tile"),
+            plan.tile_rows,
+            plan.tile_channels
+        );
+        console.line(format!("{name:>4}  {algorithm}: {why}"))?;
+        console.line(format!("      {} bytes of weights, {cut}", grouped(bytes as u64)))?;
+        console.row(&json!({
+            "convolution": shape.to_string(), "weights": name, "algorithm": algorithm.name(), "why": why, "weight_bytes": bytes,
+            "threads": cpu.threads(), "tiles": tiles, "tile_rows": plan.tile_rows, "tile_channels": plan.tile_channels,
+        }))?;
     }
     Ok(())
 }

@@ -98,6 +98,22 @@ fn tests_inside_program_files() {
 }
 
 #[test]
+fn explain_tells_which_algorithm_a_convolution_takes() {
+    let folder = Folder::new();
+    let told = folder.run_with("explain --conv", &["28x28 64->64 3x3 p1"]).expect(0).stdout;
+    assert!(
+        told.contains("i8  direct: integers") && told.contains("f32  winograd: 3x3 f32 filters"),
+        "{told}"
+    );
+    let rows = folder.run_with("explain --json --conv", &["28x28 64->64 3x3 p1 fft"]).expect(0).rows();
+    let refused = |row: &serde_json::Value| row["refused"].as_str().is_some_and(|t| t.contains("not exact"));
+    assert_eq!(rows.iter().filter(|r| refused(r)).count(), 2, "{rows:?}");
+    assert_eq!(rows.last().unwrap()["algorithm"], "fft");
+    let wrong = folder.run_with("explain --conv", &["8x8 4->4 3x3 s2 winograd"]).expect(1).stderr;
+    assert!(wrong.contains("stride and dilation 1"), "{wrong}");
+}
+
+#[test]
 fn explain_tells_what_every_line_costs() {
     let folder = Folder::with_add();
     let told = folder.run("explain add.phx").expect(0);

@@ -41,9 +41,18 @@ impl Folder {
     }
     /// Runs a command line, words separated by spaces.
     pub fn run(&self, args: &str) -> Ended {
-        let Output { status, stdout, stderr } = self.command(args).output().unwrap();
+        self.run_with(args, &[])
+    }
+    /// As [`Folder::run`], with words at the end that may contain spaces.
+    pub fn run_with(&self, args: &str, more: &[&str]) -> Ended {
+        let Output { status, stdout, stderr } = self.command(args).args(more).output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
-        Ended { args: args.into(), status: status.code(), stdout: text(stdout), stderr: text(stderr) }
+        Ended {
+            args: format!("{args} {}", more.join(" ")),
+            status: status.code(),
+            stdout: text(stdout),
+            stderr: text(stderr),
+        }
     }
 }
 

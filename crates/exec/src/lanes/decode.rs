@@ -10,8 +10,9 @@ use super::own::own_elements;
 use super::parked::parked;
 use super::{checked, tier};
 use crate::check::{Class, SyncOrder, sync_order};
+use crate::native::Words;
 use crate::resonance::FrontLoop;
-use phalanx_isa::{Activation, ArgType, Atomic};
+use phalanx_isa::{ArgType, Atomic};
 use phalanx_isa::{
     Base, Cmp, Effect, Inst, Kernel, Kind, LoadOrder, Mem, Op, Operand, Order, ParamKind, Role, Special,
     StoreOrder, Type,
@@ -166,7 +167,7 @@ pub(super) enum BlockOp {
     /// Slots and strides of the numbers.
     Native {
         op: Op,
-        activation: Activation,
+        words: Words,
         places: Vec<MemOperand>,
         packed: u16,
         numbers: Vec<(Place, u8)>,

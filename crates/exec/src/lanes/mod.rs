@@ -576,9 +576,9 @@ impl BlockState {
                 }
                 Ok(())
             }
-            BlockOp::Native { op: native, activation, places, packed, numbers } => {
+            BlockOp::Native { op: native, words, places, packed, numbers } => {
                 let site = Site { func: self.chunks[0].func, inst: op.inst, block: env.block };
-                let (op, activation, packed) = (*native, *activation, *packed);
+                let (op, words, packed) = (*native, *words, *packed);
                 let (places_of, numbers_of) = (places, numbers);
                 let (mut places, mut numbers) = ([native::Place::default(); PLACES], [0u32; NUMBERS]);
                 for (n, (slot, stride)) in numbers.iter_mut().zip(numbers_of) {
@@ -587,7 +587,7 @@ impl BlockState {
                 for (p, mem) in places.iter_mut().zip(places_of) {
                     *p = self.place(mem, site)?;
                 }
-                let call = Call { op, activation, places, packed, numbers };
+                let call = Call { op, words, places, packed, numbers };
                 native::run(env.launch, &call, Body::Tier(env.program.tier), &mut self.native, site)
             }
         }

@@ -3,9 +3,11 @@
 use super::{Body, Call, Operand, Site, Weights, Workspace};
 use crate::launch::Launch;
 use crate::trap::LaneTrap;
-use phalanx_isa::{Activation, Op, TrapKind, Type};
+use phalanx_isa::{Activation, Algorithm as Order, Op, TrapKind, Type};
 use phalanx_kernels::Tile;
-use phalanx_kernels::conv::{self, ConvError, ConvInput, ConvOutput, ConvPart, ConvWeights, Requantise};
+use phalanx_kernels::conv::{
+    self, Algorithm, ConvError, ConvInput, ConvOutput, ConvPart, ConvWeights, Requantise,
+};
 
 /// The part of an image's output that a call's first four numbers say.
 fn part(call: &Call) -> ConvPart {
@@ -21,6 +23,23 @@ pub(super) fn extent(call: &Call, name: &str, w: &ConvWeights) -> (u64, u64, u64
         "x" => (1, 0, w.conv().image_len() as u64),
         _ => (1, 0, w.filters() as u64),
     }
+}
+
+/// Whether filters are packed for the order of float sums that the operation names: bits follow from the program and the shape.
+fn order(named: Order, w: &ConvWeights) -> Result<(), String> {
+    let expected = match named {
+        Order::None => Algorithm::choose(w.conv(), w.format().is_float()).algorithm.order(),
+        Order::Direct => Algorithm::Direct,
+        Order::Winograd => Algorithm::Winograd,
+        Order::Fft => Algorithm::Fft,
+    };
+    let found = w.algorithm().order();
+    if found == expected {
+        return Ok(());
+    }
+    Err(format!(
+        "the filters are packed for {found}, the operation sums in the order of {expected}: write `conv2d.f.{found}`"
+    ))
 }
 
 pub(super) fn run(
@@ -40,7 +59,10 @@ pub(super) fn run(
     if part.rows.0 == part.rows.1 || part.channels.0 == part.channels.1 {
         return Ok(());
     }
-    part.check(w.conv()).map_err(refuse)?;
+    w.check_part(&part).map_err(refuse)?;
+    if call.op == Op::Conv2dF {
+        order(call.words.algorithm, w).map_err(|text| site.trap(TrapKind::Shape, text))?;
+    }
     let [.., zx, zy] = call.numbers.map(|n| n as i32);
     let Workspace {
         body: scratch,
@@ -57,7 +79,7 @@ pub(super) fn run(
     let [xs, scales, biases] = floats;
     let find = |i| Operand::find(launch, site, call, (i, weights));
     let (y, x) = (find(0)?, find(1)?);
-    let relu = call.activation == Activation::Relu;
+    let relu = call.words.activation == Activation::Relu;
     let input = match x.view.elem() {
         Type::I8 => x.rows::<i8>(codes).map(|r| {
             let zero = i8::try_from(zx).map_err(|_| ConvError::ZeroPoint { zero: zx, kind: "i8" });

@@ -121,8 +121,8 @@ fn native_op(ctx: &Context<'_>, inst: &Inst, lanes: &[Lane]) -> Result<(), LaneT
         Some(Operand::Object(Base::Param(p))) => *p,
         _ => 0,
     };
-    let call =
-        Call { op: inst.op, activation: native::activation(inst.op, inst.modes), places, packed, numbers };
+    let words = native::Words::of(inst.op, inst.modes);
+    let call = Call { op: inst.op, words, places, packed, numbers };
     let site = Site { func: lanes[0].frame().func, inst: lanes[0].frame().at, block: ctx.block };
     native::run(ctx.launch, &call, Body::Reference, &mut Workspace::default(), site)?;
     let Some(observer) = ctx.observer else { return Ok(()) };

@@ -223,7 +223,7 @@ fn drive<S: Simd, K: Kind>(s: S, _: K, call: Direct<'_, '_>) -> Result<(), ConvE
     let conv = weights.conv();
     let shape = conv.shape();
     let layout = &weights.layout;
-    // Depthwise filters are not packed, and go another way.
+    // What other algorithms take goes another way.
     let Some(packed) = weights.packed() else { return Ok(()) };
     let size = BandSize::of(conv);
     let float = K::COLS == 1;
@@ -279,19 +279,23 @@ fn drive<S: Simd, K: Kind>(s: S, _: K, call: Direct<'_, '_>) -> Result<(), ConvE
 
 /// Filters of one group in one packed stripe.
 #[derive(Clone, Copy)]
-struct Filters {
-    group: usize,
+pub(super) struct Filters {
+    pub(super) group: usize,
     /// Packed rows.
-    row: usize,
-    end: usize,
+    pub(super) row: usize,
+    pub(super) end: usize,
     /// The channel that `row` is.
-    channel: usize,
+    pub(super) channel: usize,
 }
 
 impl Filters {
     /// All of a part, ascending.
     #[inline(always)]
-    fn of(conv: &Conv, layout: &Layout, channels: (usize, usize)) -> impl Iterator<Item = Filters> + use<> {
+    pub(super) fn of(
+        conv: &Conv,
+        layout: &Layout,
+        channels: (usize, usize),
+    ) -> impl Iterator<Item = Filters> + use<> {
         let (group_out, group_rows) = (conv.group_out(), layout.group_rows);
         (channels.0 / group_out..channels.1.div_ceil(group_out)).flat_map(move |group| {
             let channels = channels.0.max(group * group_out)..channels.1.min((group + 1) * group_out);
@@ -454,7 +458,7 @@ fn unpack_plane<const P: u32>(from: &[u8; STEP], to: &mut [u8; STEP]) {
 
 /// Integer weights as floats, a column a step, without the columns that fill up runs.
 #[inline(always)]
-fn unpack_floats(format: PackedFormat, layout: &Layout, stripe: &[u8], panel: &mut [u8]) {
+pub(super) fn unpack_floats(format: PackedFormat, layout: &Layout, stripe: &[u8], panel: &mut [u8]) {
     let columns = (0..layout.runs).flat_map(|r| (0..layout.cols).map(move |c| r * layout.padded + c));
     for (col, to) in columns.zip(panel.as_chunks_mut::<STEP>().0) {
         let in_step = col % format.step_cols();

@@ -4,9 +4,12 @@
 //! output of one image. Sums of integers are exact and every f32 output is one chain in a written order, whatever the part, the
 //! SIMD level and the algorithm's tiles.
 
+mod algorithm;
 mod band;
 mod depthwise;
 mod direct;
+mod fft;
+mod im2col;
 mod output;
 mod plan;
 pub mod reference;
@@ -14,8 +17,10 @@ mod shape;
 mod text;
 mod tile;
 mod weights;
+mod winograd;
 
 use band::BandSize;
+use weights::Store;
 
 use crate::packed::PackError;
 use crate::product::ProductError;
@@ -23,6 +28,7 @@ use crate::simd::{Simd, at_level};
 use crate::{PackedFormat, Scratch};
 use phalanx_simd::Tier;
 
+pub use algorithm::{Algorithm, Choice};
 pub use output::{ConvOutput, Requantise};
 pub use plan::ConvPlan;
 pub use shape::{Conv, ConvShape, ImageOrder};
@@ -92,6 +98,14 @@ pub enum ConvError {
         zero: i32,
         /// Type of the codes.
         kind: &'static str,
+    },
+    /// An algorithm that is not for the shape or the weights.
+    #[error("the algorithm {algorithm} {why}")]
+    Algorithm {
+        /// Which.
+        algorithm: Algorithm,
+        /// What it is for.
+        why: &'static str,
     },
     /// Output rows or channels outside the shape, or channels that do not begin at a packed stripe.
     #[error("{what} {from}..{to} is no part of {of}")]
@@ -211,7 +225,8 @@ impl ConvPart {
 /// division changes a bit.
 ///
 /// The sum of an output: of codes, exactly (input - zero point) * weight over all taps and channels; of f32 input, the chain
-/// acc = fma(weight, input, acc) from +0 over filter rows, filter columns and channels ascending. Padding is the value 0. What
+/// acc = fma(weight, input, acc) from +0 over filter rows, filter columns and channels ascending, or what the weights' [`Algorithm`]
+/// has in its place. Padding is the value 0. What
 /// becomes of the sum, [`ConvOutput`] says.
 ///
 /// # Errors
@@ -248,12 +263,36 @@ pub fn conv2d(
         return Ok(());
     }
     let (input, output, part) = (&input, &mut output, &part);
-    if weights.conv().is_depthwise() {
-        let call = depthwise::Depthwise { weights, input, output, part, scratch };
-        return at_level!(tier, s => s.call(call));
+    match &weights.store {
+        Store::Points(points) => winograd::run(tier, weights, points, input, output, part, scratch),
+        Store::Spectra(spectra) => fft::run(tier, weights, spectra, input, output, part, scratch),
+        Store::Rows(packed) if weights.algorithm() == Algorithm::Im2col => {
+            im2col::run(tier, weights, packed, input, output, part, scratch)
+        }
+        Store::Taps(..) => {
+            let call = depthwise::Depthwise { weights, input, output, part, scratch };
+            at_level!(tier, s => s.call(call))
+        }
+        Store::Rows(_) => {
+            let call = direct::Direct { weights, input, output, part, scratch };
+            at_level!(tier, s => s.call(call))
+        }
     }
-    let call = direct::Direct { weights, input, output, part, scratch };
-    at_level!(tier, s => s.call(call))
+}
+
+/// Channels that transforms take side by side.
+const LANES: usize = 16;
+type Lanes = [f32; LANES];
+
+/// Up to 16 values, and 0.
+#[inline(always)]
+fn lanes(values: &[f32]) -> Lanes {
+    if let Some(all) = values.first_chunk() {
+        return *all;
+    }
+    let mut all = [0.0; LANES];
+    all[..values.len()].copy_from_slice(values);
+    all
 }
 
 /// Everything that a call can have wrong.
@@ -269,7 +308,7 @@ fn check(
     if (input.is_float() && sums) || (!input.is_float() && format.is_float()) {
         return Err(ConvError::Kind { input: input.kind(), format, sums });
     }
-    part.check(conv)?;
+    weights.check_part(part)?;
     let length = |what, found, expected| {
         if found == expected { Ok(()) } else { Err(ConvError::Length { what, found, expected }) }
     };

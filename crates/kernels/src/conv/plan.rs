@@ -1,6 +1,6 @@
 //! How a convolution is divided over threads. No division changes a bit, so the machine may choose.
 
-use super::{BandSize, ConvPart, ConvWeights};
+use super::{Algorithm, BandSize, ConvPart, ConvWeights};
 use crate::PackedFormat;
 use crate::format::STRIPE;
 
@@ -34,15 +34,22 @@ impl ConvPlan {
             let more = move |n: &usize| (*n < of).then(|| (n + n.div_ceil(2)).min(of));
             std::iter::successors(Some(1usize), more)
         };
-        for along_rows in counts(rows) {
+        // Spectra are of all rows, Winograd's tiles of two.
+        let (most, even) = match weights.algorithm() {
+            Algorithm::Fft => (1, 1),
+            Algorithm::Winograd => (rows.div_ceil(2), 2),
+            _ => (rows, 1),
+        };
+        for along_rows in counts(most) {
             for along_channels in counts(units) {
-                let tile_rows = rows.div_ceil(along_rows);
+                let tile_rows = rows.div_ceil(along_rows).next_multiple_of(even);
                 let tile_channels = units.div_ceil(along_channels) * unit;
                 let tiles = rows.div_ceil(tile_rows) * channels.div_ceil(tile_channels) * images.max(1);
                 if tiles > 64 * threads * images.max(1) {
                     continue;
                 }
-                let part = ConvPart { rows: (0, tile_rows), channels: (0, tile_channels.min(channels)) };
+                let part =
+                    ConvPart { rows: (0, tile_rows.min(rows)), channels: (0, tile_channels.min(channels)) };
                 let time = cycles(weights, part).saturating_mul(tiles.div_ceil(threads) as u64);
                 if time < best.0 {
                     best = (time, ConvPlan { tile_rows, tile_channels });

@@ -1,6 +1,11 @@
-//! Convolution in the plainest way, to compare against: nested loops and formulas that share nothing with the bodies.
+//! Convolution in the plainest way, to compare against: nested loops and formulas that share nothing with the bodies but, for
+//! Winograd, the formulas of one tile, and for spectra everything: there it is the portable body.
 
+use super::weights::Store;
+use super::winograd::{self, Points};
 use super::{Conv, ConvError, ConvInput, ConvOutput, ConvPart, ConvWeights, ImageOrder, Requantise, check};
+use crate::Scratch;
+use phalanx_simd::Tier;
 
 /// As [`super::conv2d`], at no level.
 ///
@@ -13,6 +18,9 @@ pub fn conv2d(
     part: ConvPart,
 ) -> Result<(), ConvError> {
     check(weights, &input, &output, &part)?;
+    if let Store::Spectra(_) = &weights.store {
+        return super::conv2d(Tier::Scalar, weights, input, output, part, &mut Scratch::new());
+    }
     let conv = weights.conv();
     let exact = |at: Place| {
         each(conv, at, 0i32, |acc, image, filter, tap, c| {
@@ -25,8 +33,9 @@ pub fn conv2d(
             acc.wrapping_add(x * i32::from(weights.integer(filter, tap, c)))
         })
     };
-    let float = |at: Place| match input {
-        ConvInput::F32(data) => each(conv, at, 0f32, |acc, image, filter, tap, c| {
+    let float = |at: Place| match (input, &weights.store) {
+        (ConvInput::F32(data), Store::Points(points)) => tile(conv, points, data, at),
+        (ConvInput::F32(data), _) => each(conv, at, 0f32, |acc, image, filter, tap, c| {
             weights.value(filter, tap, c).mul_add(image.map_or(0.0, |i| data[i]), acc)
         }),
         _ => exact(at) as f32,
@@ -64,6 +73,26 @@ fn code(sum: i32, at: Place, r: &Requantise<'_>, low: i32, high: i32) -> i32 {
     let v = if r.relu { v.max(0.0) } else { v };
     (f64::from(v).round_ties_even() as i64).saturating_add(r.zero.into()).clamp(low.into(), high.into())
         as i32
+}
+
+/// An output as its Winograd tile has it.
+fn tile(conv: &Conv, points: &Points, data: &[f32], at: Place) -> f32 {
+    let s = conv.shape();
+    let mut m = [[0f32; 4]; 4];
+    for c in 0..s.in_channels {
+        let v = winograd::input(std::array::from_fn(|i| {
+            std::array::from_fn(|j| {
+                let y = (at.y / 2 * 2 + i).wrapping_sub(s.pad[0]);
+                let x = (at.x / 2 * 2 + j).wrapping_sub(s.pad[2]);
+                let inside = y < s.input[0] && x < s.input[1];
+                if inside { data[conv.input_at(y, x, c)] } else { 0.0 }
+            })
+        }));
+        for (i, m) in m.as_flattened_mut().iter_mut().enumerate() {
+            *m = points.value(i, at.filter, c).mul_add(v[i / 4][i % 4], *m);
+        }
+    }
+    winograd::output(m)[at.y % 2][at.x % 2]
 }
 
 /// An output element.

@@ -1,6 +1,6 @@
 //! The shape of a convolution: sizes, checked once, from which everything else is computed.
 
-use super::ConvError;
+use super::{Algorithm, ConvError};
 use crate::format::STRIPE;
 
 /// How the elements of images lie.
@@ -33,6 +33,8 @@ pub struct ConvShape {
     pub dilation: [usize; 2],
     /// Groups: group `g` of the output channels sees group `g` of the input channels alone.
     pub groups: usize,
+    /// The algorithm, where the caller asks for one ([`Conv::algorithm`]).
+    pub algorithm: Option<Algorithm>,
 }
 
 impl ConvShape {
@@ -55,6 +57,7 @@ impl ConvShape {
             pad: [0; 4],
             dilation: [1, 1],
             groups: 1,
+            algorithm: None,
         }
     }
 }
@@ -71,7 +74,7 @@ impl Conv {
     ///
     /// # Errors
     /// A size of 0, channels that groups do not divide, a filter larger than the padded image, or sizes
-    /// whose arrays exceed the address range. Nothing is allocated.
+    /// whose arrays exceed the address range, an algorithm that is not for the shape. Nothing is allocated.
     pub fn new(shape: ConvShape) -> Result<Conv, ConvError> {
         let s = &shape;
         let positive = [
@@ -127,7 +130,9 @@ impl Conv {
                 return Err(ConvError::TooLarge { what });
             }
         }
-        Ok(Conv { shape, output })
+        let conv = Conv { shape, output };
+        shape.algorithm.map_or(Ok(()), |a| a.check(&conv))?;
+        Ok(conv)
     }
 
     /// The sizes it was made of.

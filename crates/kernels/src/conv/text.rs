@@ -1,16 +1,16 @@
 //! The shape of a convolution as people write it: `56x56 64->128 3x3 s2 p1`.
 //!
 //! Columns x rows of the image, input and output channels, columns x rows of the filter, then what is not usual: `s` stride and `d`
-//! dilation (one number, or columns x rows), `p` padding (one number, or above, below, left, right), `g` groups, `nchw`.
+//! dilation (one number, or columns x rows), `p` padding (one number, or above, below, left, right), `g` groups, `nchw`, an algorithm.
 
-use super::{ConvShape, ImageOrder};
+use super::{Algorithm, ConvShape, ImageOrder};
 use std::fmt;
 use std::str::FromStr;
 
 /// A text that is no shape.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{part}` in `{text}`: write columns x rows, channels, filter and what else there is, as `56x56 64->128 3x3 s2 p1 d1 g1 nhwc`"
+    "`{part}` in `{text}`: write columns x rows, channels, filter and what else there is, as `56x56 64->128 3x3 s2 p1 d1 g1 nhwc direct`"
 )]
 pub struct ShapeTextError {
     text: String,
@@ -41,7 +41,7 @@ impl FromStr for ConvShape {
 
     /// ```
     /// use phalanx_kernels::conv::ConvShape;
-    /// let text = "32x24 8->16 5x3 s2x1 p1,0,2,2 d2 g4 nchw";
+    /// let text = "32x24 8->16 5x3 s2x1 p1,0,2,2 d2 g4 nchw im2col";
     /// let shape: ConvShape = text.parse()?;
     /// assert_eq!((shape.input, shape.kernel, shape.stride), ([24, 32], [3, 5], [1, 2]));
     /// assert_eq!(shape.to_string(), text);
@@ -61,6 +61,10 @@ impl FromStr for ConvShape {
         for word in words {
             let Some(first) = word.chars().next() else { continue };
             let rest = &word[first.len_utf8()..];
+            if let Ok(algorithm) = word.parse::<Algorithm>() {
+                shape.algorithm = Some(algorithm);
+                continue;
+            }
             let known = match (first, word) {
                 (_, "nchw") => Some(ConvShape { order: ImageOrder::Nchw, ..shape }),
                 (_, "nhwc") => Some(ConvShape { order: ImageOrder::Nhwc, ..shape }),
@@ -99,6 +103,9 @@ impl fmt::Display for ConvShape {
         }
         if self.order == ImageOrder::Nchw {
             write!(f, " nchw")?;
+        }
+        if let Some(algorithm) = self.algorithm {
+            write!(f, " {algorithm}")?;
         }
         Ok(())
     }

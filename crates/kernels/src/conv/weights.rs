@@ -6,7 +6,9 @@
 //! holds there does not matter. Each group's filters are filled up to a multiple of 16 rows.
 
 use super::depthwise::CHANNELS;
-use super::{Conv, ConvError};
+use super::fft::Spectra;
+use super::winograd::Points;
+use super::{Algorithm, Conv, ConvError, ConvPart};
 use crate::PackedFormat;
 use crate::packed::{PackError, PackedWeights, Scales};
 
@@ -43,15 +45,18 @@ impl Layout {
     }
 }
 
-/// Packed rows, or what depthwise filters are instead: for each group of 64 channels, each tap's 64 weights.
-enum Store {
+/// Packed rows, or what other algorithms take instead; the depthwise one: for each group of 64 channels, each tap's 64 weights.
+pub(super) enum Store {
     Rows(PackedWeights),
     Taps(PackedFormat, Vec<f32>),
+    Points(Points),
+    Spectra(Spectra),
 }
 
 /// A convolution and its filters.
 pub struct ConvWeights {
-    store: Store,
+    pub(super) store: Store,
+    algorithm: Algorithm,
     pub(super) layout: Layout,
     conv: Conv,
     /// The sum of each packed row's integers; for depthwise filters, each filter's.
@@ -83,9 +88,10 @@ impl ConvWeights {
                 PackError::Kind { format, what: "filters of 8-bit integers or ternary values" }.into()
             );
         }
+        let algorithm = conv.algorithm(false)?.algorithm;
         let layout = Layout::of(conv, false);
         let place = Place::new(conv, &layout, weights)?;
-        if conv.is_depthwise() {
+        if algorithm == Algorithm::Depthwise {
             let low = if format == PackedFormat::T2 { -1..=1 } else { i8::MIN..=i8::MAX };
             if let Some(at) = weights.iter().position(|w| !low.contains(w)) {
                 let (row, col) = (at / conv.taps(), at % conv.taps());
@@ -93,7 +99,7 @@ impl ConvWeights {
             }
             let sums = weights.chunks(conv.taps()).map(|f| f.iter().map(|w| i32::from(*w)).sum()).collect();
             let store = Store::Taps(format, taps(conv, |at| f32::from(weights[at])));
-            return Ok(ConvWeights { store, layout, conv: *conv, sums });
+            return Ok(ConvWeights { store, algorithm, layout, conv: *conv, sums });
         }
         let mut sums = vec![0; place.rows];
         let packed = PackedWeights::pack(format, place.rows, place.cols, Scales::None, |row, out| {
@@ -101,7 +107,7 @@ impl ConvWeights {
             place.fill(row, |col, at| out[col] = weights[at]);
             sums[row] = out.iter().map(|w| i32::from(*w)).sum();
         })?;
-        Ok(ConvWeights { store: Store::Rows(packed), layout, conv: *conv, sums })
+        Ok(ConvWeights { store: Store::Rows(packed), algorithm, layout, conv: *conv, sums })
     }
 
     /// Packs f32 filters, in the order OIHW.
@@ -109,17 +115,21 @@ impl ConvWeights {
     /// # Errors
     /// Another number of weights than the filters have, no memory.
     pub fn floats(conv: &Conv, weights: &[f32]) -> Result<ConvWeights, ConvError> {
+        let algorithm = conv.algorithm(true)?.algorithm;
         let layout = Layout::of(conv, true);
         let place = Place::new(conv, &layout, weights)?;
-        if conv.is_depthwise() {
-            let store = Store::Taps(PackedFormat::F32, taps(conv, |at| weights[at]));
-            return Ok(ConvWeights { store, layout, conv: *conv, sums: Vec::new() });
-        }
-        let packed = PackedWeights::pack_f32(place.rows, place.cols, |row, out| {
-            out.fill(0.0);
-            place.fill(row, |col, at| out[col] = weights[at]);
-        })?;
-        Ok(ConvWeights { store: Store::Rows(packed), layout, conv: *conv, sums: Vec::new() })
+        let store = match algorithm {
+            Algorithm::Depthwise => Store::Taps(PackedFormat::F32, taps(conv, |at| weights[at])),
+            Algorithm::Winograd => Store::Points(Points::new(conv, weights)?),
+            Algorithm::Fft => Store::Spectra(Spectra::new(conv, weights)?),
+            Algorithm::Direct | Algorithm::Im2col => {
+                Store::Rows(PackedWeights::pack_f32(place.rows, place.cols, |row, out| {
+                    out.fill(0.0);
+                    place.fill(row, |col, at| out[col] = weights[at]);
+                })?)
+            }
+        };
+        Ok(ConvWeights { store, algorithm, layout, conv: *conv, sums: Vec::new() })
     }
 
     /// The layout of the packed rows.
@@ -127,6 +137,7 @@ impl ConvWeights {
         match &self.store {
             Store::Rows(packed) => packed.format(),
             Store::Taps(format, _) => *format,
+            Store::Points(_) | Store::Spectra(_) => PackedFormat::F32,
         }
     }
     /// Bytes of the packed form.
@@ -134,22 +145,41 @@ impl ConvWeights {
         match &self.store {
             Store::Rows(packed) => packed.bytes().len(),
             Store::Taps(_, taps) => size_of_val(&taps[..]),
+            Store::Points(points) => points.bytes(),
+            Store::Spectra(spectra) => spectra.bytes(),
         }
     }
-    /// The packed rows, unless the filters are depthwise.
+    /// How its sums are made.
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+    /// Whether a part of its output can be computed by itself.
+    ///
+    /// # Errors
+    /// [`ConvError::Part`].
+    pub fn check_part(&self, part: &ConvPart) -> Result<(), ConvError> {
+        part.check(&self.conv)?;
+        let (of, (from, to)) = (self.conv.output()[0], part.rows);
+        // A spectrum is of all rows.
+        if self.algorithm == Algorithm::Fft && from < to && (from, to) != (0, of) {
+            return Err(ConvError::Part { what: "output rows", from, to, of });
+        }
+        Ok(())
+    }
+    /// The packed rows, where the algorithm has such.
     pub(super) fn packed(&self) -> Option<&PackedWeights> {
         match &self.store {
             Store::Rows(packed) => Some(packed),
-            Store::Taps(..) => None,
+            _ => None,
         }
     }
     /// The taps of the group of 64 channels that `channel` belongs to, of depthwise filters.
     pub(super) fn taps_of(&self, channel: usize) -> &[f32] {
         match &self.store {
-            Store::Rows(_) => &[],
             Store::Taps(_, all) => {
                 &all[channel / CHANNELS * CHANNELS * self.conv.taps()..][..CHANNELS * self.conv.taps()]
             }
+            _ => &[],
         }
     }
     /// The convolution.
@@ -167,8 +197,8 @@ impl ConvWeights {
     /// The sum of a filter's integers; 0 for floats.
     pub(super) fn sum(&self, filter: usize) -> i32 {
         let row = match self.store {
-            Store::Rows(_) => self.place(filter, 0, 0).0,
             Store::Taps(..) => filter,
+            _ => self.place(filter, 0, 0).0,
         };
         self.sums.get(row).copied().unwrap_or(0)
     }
@@ -185,18 +215,18 @@ impl ConvWeights {
         let (row, col) = self.place(filter, tap, channel);
         match &self.store {
             Store::Rows(packed) => packed.get(row, col),
-            Store::Taps(..) => self.value(filter, tap, channel) as i8,
+            _ => self.value(filter, tap, channel) as i8,
         }
     }
     /// A weight's value.
     ///
     /// # Panics
-    /// Where there is none at this place.
+    /// Where there is none at this place, or the algorithm keeps something else than weights.
     pub fn value(&self, filter: usize, tap: usize, channel: usize) -> f32 {
         let (row, col) = self.place(filter, tap, channel);
         match &self.store {
             Store::Rows(packed) => packed.value(row, col),
-            Store::Taps(..) => self.taps_of(filter)[tap * CHANNELS + filter % CHANNELS],
+            _ => self.taps_of(filter)[tap * CHANNELS + filter % CHANNELS],
         }
     }
 }

@@ -4,8 +4,8 @@ use super::{Writer, type_of};
 use crate::Rng;
 use crate::emit::{FuncWriter, element, guard};
 use crate::{ArgSpec, Case, values};
-use phalanx_isa::{Access, Expr, Kind, Mnemonic, Op, Operand, Role, Special, Type};
-use phalanx_kernels::conv::{Conv, ConvShape, ImageOrder};
+use phalanx_isa::{Access, Algorithm, Expr, Kind, Mnemonic, Op, Operand, PackFormat, Role, Special, Type};
+use phalanx_kernels::conv::{self, Conv, ConvShape, ImageOrder};
 
 /// The whole case.
 pub(super) fn case(mut w: Writer<'_>, m: &Mnemonic) -> Case {
@@ -147,14 +147,32 @@ fn convolution(mut w: Writer<'_>, m: &Mnemonic) -> Case {
         pad: [4, w.rng.below(3), w.rng.below(3), 4],
         dilation: [1 + w.rng.below(2), 1 + w.rng.below(2)],
         groups,
+        algorithm: None,
+    };
+    let word = m.op.info().modes.iter().position(|s| s.name == "Algorithm").map(|slot| m.modes[slot].into());
+    let word = word.and_then(Algorithm::from_code).filter(|_| w.legal || w.rng.one_in(2));
+    let asked = |algorithm, shape| ConvShape { algorithm: Some(algorithm), ..shape };
+    let any = *w.rng.pick(m.op.info().packed);
+    let (shape, format) = match word {
+        Some(Algorithm::Winograd) => {
+            let plain = ConvShape { kernel: [3, 3], stride: [1, 1], dilation: [1, 1], groups: 1, ..shape };
+            let channels = ConvShape { in_channels: i, out_channels: o + wide, ..plain };
+            (asked(conv::Algorithm::Winograd, channels), PackFormat::F32)
+        }
+        Some(Algorithm::Fft) => (asked(conv::Algorithm::Fft, shape), PackFormat::F32),
+        Some(Algorithm::Direct) => (asked(conv::Algorithm::Im2col, shape), any),
+        Some(Algorithm::None) | None => (shape, any),
     };
     let conv = Conv::new(shape).unwrap_or_else(|e| unreachable!("a filter that fits: {e}"));
-    let format = *w.rng.pick(m.op.info().packed);
     let ty = |arg| type_of(m, arg);
     let input = m.op.info().args.iter().find(|a| a.name == "x").map_or(Type::I8, |a| ty(a.ty));
     let [height, width] = conv.output();
-    let r0 = w.rng.below(height + 1);
-    let rr = w.rng.below(height - r0 + 1);
+    let mut r0 = w.rng.below(height + 1);
+    let mut rr = w.rng.below(height - r0 + 1);
+    if shape.algorithm == Some(conv::Algorithm::Fft) {
+        // Spectra are of all rows.
+        (r0, rr) = (0, if r0 == 0 { 0 } else { height });
+    }
     let unit = conv.channel_unit();
     let c0 = (w.rng.below(shape.out_channels / unit + 1) * unit).min(shape.out_channels);
     let cc = shape.out_channels - c0;

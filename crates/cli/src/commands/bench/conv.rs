@@ -11,7 +11,7 @@ use crate::console::say;
 use crate::device::Device;
 use crate::failure::usage;
 use anyhow::Context;
-use phalanx::convolution::{Conv, Conv2d, ConvShape, Requantised, Valued, filters};
+use phalanx::convolution::{Algorithm, Conv, Conv2d, ConvShape, Requantised, Valued, filters};
 use phalanx::isa::PackFormat;
 use phalanx::kernels::conv::{ConvInput, ConvOutput, ConvPart, ConvWeights, Requantise, reference};
 use phalanx::kernels::{Tile, limits};
@@ -60,6 +60,10 @@ pub struct ConvOptions {
     /// conv: shapes, as "56x56 64->128 3x3 s2 p1" [default: ResNet-50's and MobileNet's]
     #[arg(long = "conv", value_name = "SHAPE")]
     shapes: Vec<ConvShape>,
+    /// conv: each shape by these algorithms in place of its own, of direct, depthwise, im2col, winograd, fft, or all; where they do
+    /// not do the shape, no row
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = algorithms)]
+    algorithms: Vec<Algorithms>,
     /// conv: images at once
     #[arg(long, value_name = "NUMBERS", value_delimiter = ',')]
     images: Vec<usize>,
@@ -70,12 +74,32 @@ fn dtype(name: &str) -> Result<(&'static str, PackFormat), String> {
     DTYPES.into_iter().find(|f| f.0 == name).ok_or_else(|| format!("types are {}", all()))
 }
 
+/// One, or all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Algorithms(Option<Algorithm>);
+
+fn algorithms(name: &str) -> Result<Algorithms, String> {
+    if name == "all" { Ok(Algorithms(None)) } else { name.parse().map(|a| Algorithms(Some(a))) }
+}
+
 impl ConvOptions {
+    /// A shape as it stands, or by each of the algorithms that are asked for and can do it.
+    fn by_algorithm(&self, shape: ConvShape, float: bool) -> Vec<ConvShape> {
+        if self.algorithms.is_empty() {
+            return vec![shape];
+        }
+        let wanted = |a: &Algorithm| self.algorithms.iter().any(|w| w.0.is_none_or(|w| w == *a));
+        let shapes = Algorithm::ALL.into_iter().filter(wanted);
+        let shapes = shapes.map(|algorithm| ConvShape { algorithm: Some(algorithm), ..shape });
+        shapes.filter(|s| Conv::new(*s).is_ok_and(|c| c.algorithm(float).is_ok())).collect()
+    }
+
     /// Refuses these options with another measurement.
     pub fn refuse(&self) -> anyhow::Result<()> {
         let given = [
             (!self.dtype.is_empty(), "--dtype"),
             (!self.shapes.is_empty(), "--conv"),
+            (!self.algorithms.is_empty(), "--algorithms"),
             (!self.images.is_empty(), "--images"),
         ];
         match given.iter().find(|(given, _)| *given) {
@@ -157,11 +181,12 @@ impl Layer {
         let s = self.conv.shape();
         let [rows, cols] = s.input;
         let groups = if s.groups > 1 { format!(" g{}", s.groups) } else { String::new() };
+        let asked = s.algorithm.map_or(String::new(), |a| format!(" {a}"));
         let images = if self.images > 1 { format!(" n{}", self.images) } else { String::new() };
         let [kh, kw] = s.kernel;
         let channels = format!("{}->{}", s.in_channels, s.out_channels);
         format!(
-            "{} {cols}x{rows} {channels} {kw}x{kh} s{}{groups}{images} {threads}t {tier}",
+            "{} {cols}x{rows} {channels} {kw}x{kh} s{}{groups}{asked}{images} {threads}t {tier}",
             self.dtype, s.stride[0]
         )
     }
@@ -193,8 +218,12 @@ impl Layer {
         let last = (channels - 1) / unit * unit;
         let image = (self.images - 1) * conv.image_len()..self.images * conv.image_len();
         let found = &found[(self.images - 1) * conv.output_len()..];
-        for (row, first) in [(0, 0), (rows - 1, last), (rows / 2, 0)] {
-            let part = ConvPart { rows: (row, row + 1), channels: (first, (first + unit).min(channels)) };
+        // Spectra are of all rows.
+        let whole = self.weights.algorithm() == Algorithm::Fft;
+        for (row, first) in [(0, 0), (rows - 1, last), (rows / 2, 0)].into_iter().skip(2 * usize::from(whole))
+        {
+            let (row, to) = if whole { (0, rows) } else { (row, row + 1) };
+            let part = ConvPart { rows: (row, to), channels: (first, (first + unit).min(channels)) };
             let (n, cols, stride) = part.tile(conv);
             let expected: Vec<f32> = if self.is_float() {
                 let (scales, bias) = self.values_after();
@@ -351,9 +380,10 @@ pub fn run(
     let mut done = Ok(());
     'all: for dtype in &dtypes {
         let dtype = *dtype;
-        for shape in &shapes {
+        let float = dtype.1 == PackFormat::F32;
+        for shape in shapes.iter().flat_map(|s| options.by_algorithm(*s, float)) {
             for n in &images {
-                let layer = Layer::new(dtype, *shape, *n)?;
+                let layer = Layer::new(dtype, shape, *n)?;
                 for (t, rival) in &mut rivals {
                     let on = Device { threads: Some(u16::try_from(*t)?), ..device.clone() };
                     let with = With { tier: device.tier(), threads: *t, dir: &dir, against: whom };
@@ -368,7 +398,7 @@ pub fn run(
     let _ = std::fs::remove_dir_all(&dir);
     done?;
     // The whole network is no layer that a rival or the options for layers could be about.
-    if whom.is_none() && options.shapes.is_empty() {
+    if whom.is_none() && options.shapes.is_empty() && options.algorithms.is_empty() {
         for dtype in dtypes.into_iter().filter(|d| d.1 != PackFormat::F32) {
             for (t, _) in &rivals {
                 chain::row(device, dtype, *t, &mut best, table)?;

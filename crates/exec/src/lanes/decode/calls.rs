@@ -83,8 +83,8 @@ impl Decoder<'_> {
             _ => 0,
         };
         let numbers = numbers.map(|i| self.source(&inst.args[i], Type::U32)).collect();
-        let activation = native::activation(inst.op, inst.modes);
-        self.block_ops.push(BlockOp::Native { op: inst.op, activation, places, packed, numbers });
+        let words = native::Words::of(inst.op, inst.modes);
+        self.block_ops.push(BlockOp::Native { op: inst.op, words, places, packed, numbers });
         self.block_ops.len() as u32 - 1
     }
 }

@@ -5,6 +5,8 @@ use phalanx_kernels::{PackedFormat, Scratch, Tile};
 use phalanx_simd::Tier;
 use proptest::prelude::*;
 
+mod algorithms;
+
 fn random(seed: u64) -> impl FnMut() -> u64 {
     let mut state = seed | 1;
     move || {
@@ -32,6 +34,7 @@ prop_compose! {
             if depthwise > 0 { (depthwise, 1, 1) } else { (groups, per_group.0, per_group.1 + wide) };
         ConvShape {
             order, input, in_channels: groups * ic, out_channels: groups * oc, kernel, stride, pad, dilation, groups,
+            algorithm: None,
         }
     }
 }
