@@ -23,17 +23,21 @@ enum Classes {
     Each([u8; LANES]),
 }
 
-/// Reads the classes; lanes whose class does not exist, or is claimed not to be added to, trap and leave `m`.
-unsafe fn classes(x: &mut Chunk, op: &DOp, env: &Env<'_>, m: &mut Mask, adds: bool) -> Option<Classes> {
+/// A class that exists and, where it is added to, is not claimed to be left alone.
+fn check_class(env: &Env<'_>, class: u32, adds: bool) -> Result<u8, (TrapKind, TrapDetail)> {
     let own = env.launch.class_of_block(env.block) as u8;
-    let claims = &env.launch.options.claims;
-    let check = |class: u32| match u8::try_from(class) {
-        Ok(c) if c < CLASSES => match claims.check_target(own, c) {
+    match u8::try_from(class) {
+        Ok(c) if c < CLASSES => match env.launch.options.claims.check_target(own, c) {
             Err(text) if adds => Err((TrapKind::Claim, TrapDetail::Text(text))),
             _ => Ok(c),
         },
         _ => Err((TrapKind::BadClass, TrapDetail::Value(class.into()))),
-    };
+    }
+}
+
+/// Reads the classes; lanes whose class does not exist, or is claimed not to be added to, trap and leave `m`.
+unsafe fn classes(x: &mut Chunk, op: &DOp, env: &Env<'_>, m: &mut Mask, adds: bool) -> Option<Classes> {
+    let check = |class: u32| check_class(env, class, adds);
     let first = lanes_of(m).next()?;
     // SAFETY: see the module's head.
     let (one, alike) = unsafe {
@@ -105,26 +109,44 @@ pub(super) fn check_phases(x: &mut Chunk, op: &DOp, env: &Env<'_>, m: &Mask) -> 
 /// `res.accum.f64`
 pub(super) unsafe fn add_floats(x: &mut Chunk, op: &DOp, env: &Env<'_>, m: &Mask) -> bool {
     let Some(resonance) = resonance(env) else { return true };
+    // One class for all lanes, and all take part: no mask or list of classes is made, which would take as long as adding.
+    if op.sa == 0 && op.sb == 1 && m[..x.groups].iter().all(|w| *w == u32::MAX) {
+        // SAFETY: see the module's head; the groups of a slot lie one behind the other.
+        let (class, values) = unsafe {
+            let values = std::slice::from_raw_parts(x.at::<f64>(op.b).cast_const(), x.groups * 32);
+            (value::<u32>(x, op.a, op.sa, 0), values)
+        };
+        if let Ok(class) = check_class(env, class, true) {
+            resonance.accumulator.floats(Floats::One(class, values), env.program.front);
+            return true;
+        }
+    }
+    // SAFETY: as this function's.
+    unsafe { add_some_floats(x, op, env, m, &resonance) }
+}
+
+/// The same for any mask and classes.
+#[inline(never)]
+unsafe fn add_some_floats(
+    x: &mut Chunk,
+    op: &DOp,
+    env: &Env<'_>,
+    m: &Mask,
+    resonance: &LaunchResonance<'_>,
+) -> bool {
     let mut live = *m;
     // SAFETY: see the module's head.
     let Some(classes) = (unsafe { classes(x, op, env, &mut live, true) }) else { return !any(m) };
     let (accumulator, each) = (resonance.accumulator, env.program.front);
     match classes {
         Classes::One(class) => {
-            let full = op.sb == 1 && live[..x.groups].iter().all(|w| *w == u32::MAX);
-            if full {
-                // SAFETY: see the module's head: the groups of a slot lie one behind the other.
-                let values = unsafe { std::slice::from_raw_parts(x.at::<f64>(op.b), x.groups * 32) };
-                accumulator.floats(Floats::One(class, values), each);
-            } else {
-                // Zeros for the lanes that take no part change no sum.
-                let mut values = [0.0; LANES];
-                for lane in lanes_of(&live) {
-                    // SAFETY: see the module's head.
-                    values[lane as usize] = unsafe { value(x, op.b, op.sb, lane) };
-                }
-                accumulator.floats(Floats::One(class, &values[..x.groups * 32]), each);
+            // Zeros for the lanes that take no part change no sum.
+            let mut values = [0.0; LANES];
+            for lane in lanes_of(&live) {
+                // SAFETY: see the module's head.
+                values[lane as usize] = unsafe { value(x, op.b, op.sb, lane) };
             }
+            accumulator.floats(Floats::One(class, &values[..x.groups * 32]), each);
         }
         Classes::Each(classes) => {
             let mut all = [(0, 0.0); LANES];

@@ -141,18 +141,16 @@ impl Design {
 struct Cell {
     front: Front,
     exact: Exact,
-    has_float: bool,
     ratio: RatioSum,
     has_ratio: bool,
 }
 
 impl Cell {
     fn add_all(&mut self, values: &[f64], each: FrontLoop) {
-        self.has_float = true;
         self.front.add(values, each, &mut self.exact);
     }
     fn add(&mut self, x: f64) {
-        self.has_float = true;
+        self.front.touched = true;
         self.exact.add(x);
     }
     fn add_fraction(&mut self, a: i64, b: i64) {
@@ -161,7 +159,7 @@ impl Cell {
     }
     fn take(&mut self) -> ClassSums {
         let mut sums = ClassSums::default();
-        if std::mem::take(&mut self.has_float) {
+        if std::mem::take(&mut self.front.touched) {
             self.front.empty(&mut self.exact);
             sums.float = Some(std::mem::take(&mut self.exact));
         }
@@ -196,7 +194,7 @@ impl Cells {
         all.iter().for_each(|f| cells[f.class as usize].add_fraction(f.a, f.b));
     }
     fn take(&mut self) -> Sums {
-        let used = self.0.iter_mut().enumerate().filter(|(_, c)| c.has_float || c.has_ratio);
+        let used = self.0.iter_mut().enumerate().filter(|(_, c)| c.front.touched || c.has_ratio);
         Sums(used.map(|(class, cell)| (class as u8, cell.take())).collect())
     }
 }

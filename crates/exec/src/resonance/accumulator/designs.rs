@@ -43,7 +43,7 @@ impl Accumulator for Map {
         Sums(
             self.0
                 .iter_mut()
-                .filter(|e| e.has_float || e.has_ratio)
+                .filter(|e| e.front.touched || e.has_ratio)
                 .map(|mut e| (*e.key(), e.take()))
                 .collect(),
         )
