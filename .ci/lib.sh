@@ -22,6 +22,9 @@ record() {
         "${note:+  $note}" >>.ci/full.log
 }
 if ((full)); then trap 'record $?' EXIT; fi
+# A job that is stopped has not passed: without these the trap above would see the status of the command before.
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
 say() { printf -- '-- %s\n' "$*"; }
 run() { say "$*"; "$@"; }
