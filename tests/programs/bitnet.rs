@@ -1,12 +1,7 @@
 //! References of the programs that a transformer is run from.
 
-use crate::support::{Bits, Rng, Run, bits, block_add, check, close, exact, floats};
+use crate::support::{Rng, Run, bits, block_add, check, close, exact, floats};
 use phalanx::{Buffer, F16, Launcher};
-
-/// The definition of every product of attention: one chain from +0, ascending.
-fn chain(pairs: impl Iterator<Item = (f32, f32)>) -> f32 {
-    pairs.fold(0.0, |acc, (a, b)| a.mul_add(b, acc))
-}
 
 pub fn embed(program: &str) {
     const COLS: usize = 96;
@@ -243,6 +238,12 @@ pub fn cache(program: &str) {
     );
 }
 
+/// Three rows that follow each other, then three of another sequence.
+fn runs(rows: usize) -> (Vec<u32>, Vec<u32>) {
+    let at = |i: usize| ((i / 3 * 37 + 5) % (CONTEXT - 3) + i % 3, i / 3 % TEXTS);
+    ((0..rows).map(|i| at(i).0 as u32).collect(), (0..rows).map(|i| at(i).1 as u32).collect())
+}
+
 pub fn attention(program: &str) {
     let scale = 1.0 / (DIM as f32).sqrt();
     check(
@@ -257,64 +258,47 @@ pub fn attention(program: &str) {
         },
         |run: &Run, (q, cache)| {
             let rows = q.len() / HEADS / DIM;
-            let (pos, slot) = places(rows);
+            let (pos, slot) = runs(rows);
             let launch = |name: &str| {
-                let launch = sizes(run.launch(name)).arg("rows", rows as u32).arg("wide", CONTEXT as u32);
+                let launch = sizes(run.launch(name)).arg("rows", rows as u32);
                 launch.arg("pos", run.buffer(&pos)).arg("slot", run.buffer(&slot))
             };
-            let mut out: Vec<Bits> = Vec::new();
             let singles = |i: usize| run.buffer(&cache[i].iter().map(|h| h.to_f32()).collect::<Vec<_>>());
-            for half in [false, true] {
-                let p = run.zeros::<f32>(rows * HEADS * CONTEXT);
+            let attend = |half: bool, part: u32, tile: u32| {
                 let o = run.zeros::<f32>(q.len());
-                let scores = launch(if half { "scores_f16" } else { "scores_f32" })
-                    .arg("q", run.buffer(q))
-                    .arg("p", &p);
-                let scores = scores.arg("span", 64u32);
-                let scores =
-                    if half { scores.arg("kc", run.buffer(&cache[0])) } else { scores.arg("kc", singles(0)) };
-                scores.run().unwrap();
-                out.push(bits(&p));
-                let soften =
-                    run.launch("soften").arg("p", &p).arg("pos", run.buffer(&pos)).arg("rows", rows as u32);
-                let soften =
-                    soften.arg("heads", HEADS as u32).arg("wide", CONTEXT as u32).arg("scale", scale);
-                soften.run().unwrap();
-                out.push(bits(&p));
-                let mix = launch(if half { "mix_f16" } else { "mix_f32" }).arg("p", &p).arg("o", &o);
-                let mix = if half { mix.arg("vc", run.buffer(&cache[1])) } else { mix.arg("vc", singles(1)) };
-                mix.run().unwrap();
-                out.push(bits(&o));
-            }
-            out
+                let l = launch(if half { "attend_f16" } else { "attend_f32" }).arg("q", run.buffer(q));
+                let l = l.arg("part", part).arg("tile", tile).arg("factor", scale).arg("o", &o);
+                let l = match half {
+                    true => l.arg("kc", run.buffer(&cache[0])).arg("vc", run.buffer(&cache[1])),
+                    false => l.arg("kc", singles(0)).arg("vc", singles(1)),
+                };
+                l.run().unwrap();
+                bits(&o)
+            };
+            vec![attend(false, 1, 1), attend(true, 1, 3), attend(false, (HEADS / KV) as u32, 16)]
         },
         |(q, cache), out| {
             let rows = q.len() / HEADS / DIM;
-            let (pos, slot) = places(rows);
-            let (scores, weights) = (floats(&out[0]), floats(&out[1]));
-            let mut mixed = Vec::new();
+            let (pos, slot) = runs(rows);
+            let found = floats(&out[0]);
             for i in 0..rows * HEADS {
                 let (row, head) = (i / HEADS, i % HEADS / (HEADS / KV));
                 let (keys, text) = (pos[row] as usize + 1, slot[row] as usize);
                 let score = |j: usize| {
-                    chain((0..DIM).map(|d| (q[i * DIM + d], cache[0][key_at(text, head, j, d)].to_f32())))
+                    let key = |d| f64::from(cache[0][key_at(text, head, j, d)].to_f32());
+                    (0..DIM).map(|d| f64::from(q[i * DIM + d]) * key(d)).sum::<f64>() * f64::from(scale)
                 };
-                let expected: Vec<f32> = (0..keys).map(score).collect();
-                assert_eq!(scores[i * CONTEXT..][..keys], expected, "scores of {i}");
-                let largest = expected.iter().fold(f32::NEG_INFINITY, |m, v| m.max(*v));
-                let power = |v: &f32| f64::from((v - largest) * scale).exp();
-                let sum: f64 = expected.iter().map(power).sum();
-                let found = &weights[i * CONTEXT..][..keys];
-                for (f, e) in found.iter().zip(&expected) {
-                    assert!((f64::from(*f) - power(e) / sum).abs() < 1e-6, "weights of {i}");
+                let scores: Vec<f64> = (0..keys).map(score).collect();
+                let largest = scores.iter().fold(f64::NEG_INFINITY, |m, v| m.max(*v));
+                let sum: f64 = scores.iter().map(|s| (s - largest).exp()).sum();
+                for d in 0..DIM {
+                    let value = |j: usize| f64::from(cache[1][value_at(text, head, j, d)].to_f32());
+                    let mean = (0..keys).map(|j| (scores[j] - largest).exp() / sum * value(j)).sum::<f64>();
+                    let found = f64::from(found[i * DIM + d]);
+                    assert!((found - mean).abs() < 4e-6, "element {d} of head {i}: {found}, not {mean}");
                 }
-                let column = |d: usize| {
-                    chain((0..keys).map(|j| (found[j], cache[1][value_at(text, head, j, d)].to_f32())))
-                };
-                mixed.extend((0..DIM).map(column));
             }
-            exact(&out[2], &mixed);
-            assert_eq!(out[3..], out[..3], "f16 and f32 of the same values");
+            assert!(out.iter().all(|o| *o == out[0]), "f16 and f32 of the same values, however divided");
         },
     );
 }

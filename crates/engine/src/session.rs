@@ -66,8 +66,6 @@ pub struct Entry {
 
 /// Positions of a tile of keys, and elements of a panel of values.
 const TILE: usize = 64;
-/// Keys of a row that a block takes the scores of: enough to be worth one, few enough that threads have several.
-const SPAN: u32 = 512;
 /// Rows at most and at least, where the session chooses.
 const ROWS: (usize, usize) = (16, 256);
 /// Bytes of intermediates that are always allowed, and the share of the weights that is.
@@ -92,8 +90,12 @@ impl Work {
 
 /// An element of a step of ordinary instructions.
 const ELEMENT: u64 = 2;
-/// A block of attention, however few keys there are.
-const BLOCK: u64 = 2_000;
+/// Attention of a row, however few keys there are.
+const ATTEND: u64 = 1_000;
+/// Elements of all queries of a row that a nanosecond serves, key and value together.
+const ATTENDED: u64 = 20;
+/// Rows of a block of attention at most: a few of the kernel's tiles, whose scores stay in the second cache.
+const TOGETHER: usize = 24;
 
 /// Recorded launches whose number of rows changes from run to run.
 struct Part {
@@ -102,6 +104,8 @@ struct Part {
     steps: Vec<(StepId, Work)>,
     /// Products: how they are divided depends on the rows.
     products: Vec<(StepId, PackedFormat, usize)>,
+    /// Attention, likewise, with the heads of queries and of the cache.
+    attention: Vec<(StepId, (usize, usize))>,
     /// The present number of rows, and of keys at most.
     now: (usize, usize),
     threads: usize,
@@ -114,6 +118,7 @@ struct Recording {
     record: SequenceBuilder,
     steps: Vec<(StepId, Work)>,
     products: Vec<(StepId, PackedFormat, usize)>,
+    attention: Vec<(StepId, (usize, usize))>,
     /// Rows at most.
     most: usize,
     min_work: u64,
@@ -124,8 +129,8 @@ type Codes = (Buffer<i8>, Buffer<f32>);
 
 impl Recording {
     fn new(cpu: &Cpu, most: usize, min_work: u64) -> Recording {
-        let (steps, products) = (Vec::new(), Vec::new());
-        Recording { cpu: cpu.clone(), record: cpu.sequence(), steps, products, most, min_work }
+        let (steps, products, attention) = (Vec::new(), Vec::new(), Vec::new());
+        Recording { cpu: cpu.clone(), record: cpu.sequence(), steps, products, attention, most, min_work }
     }
 
     fn floats(&mut self, cols: usize) -> Result<Buffer<f32>, EngineError> {
@@ -201,12 +206,24 @@ impl Recording {
         Ok(())
     }
 
+    fn attention(
+        &mut self,
+        launch: Launcher,
+        heads: (usize, usize),
+        width: usize,
+    ) -> Result<(), EngineError> {
+        let step = self.step(launch, Work { row: ATTEND, keys: 1000 * width as u64 / ATTENDED })?;
+        self.attention.push((step, heads));
+        Ok(())
+    }
+
     fn finish(self) -> Result<Part, EngineError> {
-        let Recording { cpu, record, steps, products, min_work, .. } = self;
+        let Recording { cpu, record, steps, products, attention, min_work, .. } = self;
         Ok(Part {
             sequence: record.finish()?,
             steps,
             products,
+            attention,
             now: (usize::MAX, 0),
             threads: cpu.threads(),
             min_work,
@@ -238,6 +255,12 @@ impl Part {
         // Looked at again where it has doubled.
         let keys = keys.next_power_of_two();
         if (rows, keys) != (before, keys_before) {
+            for (step, heads) in &self.attention {
+                let work = self.steps.iter().find(|(s, _)| s == step).map_or(0, |(_, w)| w.of(rows, keys));
+                let (part, tile) = divide_attention(*heads, rows, worth(work, self.min_work, self.threads));
+                self.sequence.set_scalar(*step, "part", part as u32)?;
+                self.sequence.set_scalar(*step, "tile", tile as u32)?;
+            }
             for (step, work) in &self.steps {
                 let threads = worth(work.of(rows, keys), self.min_work, self.threads);
                 self.sequence.set_threads(*step, threads);
@@ -350,7 +373,7 @@ impl Session {
         let rows = if config.rows == 0 { default_rows(model, context) } else { config.rows };
         // Programs count in 32 bits.
         let each = cache_elements(shape, texts, context);
-        let largest = [each[1], rows * shape.heads * context, rows * shape.ffn.max(d), shape.vocab];
+        let largest = [each[1], rows * shape.ffn.max(d), shape.vocab];
         if largest.iter().any(|n| *n > u32::MAX as usize) {
             return Err(refused(format!(
                 "{texts} texts of {context} positions in runs of {rows} rows: too large for 32-bit indices"
@@ -610,13 +633,28 @@ impl Part {
     }
 }
 
+/// Heads and rows of a block of attention: together what shares its keys, as long as no thread waits for another much longer than
+/// it works.
+fn divide_attention((heads, kv_heads): (usize, usize), rows: usize, threads: usize) -> (usize, usize) {
+    let group = heads / kv_heads;
+    let mut best = (usize::MAX, (1, 1));
+    for tile in (1..=TOGETHER).rev().filter(|t| TOGETHER.is_multiple_of(*t)) {
+        for part in (1..=group).rev().filter(|p| group.is_multiple_of(*p)) {
+            let blocks = heads / part * rows.div_ceil(tile);
+            // What the thread with most blocks does, in rows of a head; smaller blocks count a little more.
+            let most = blocks.div_ceil(threads) * part * tile.min(rows.max(1));
+            let cost = most * (32 + blocks.min(8 * threads).div_ceil(threads)) / 32;
+            best = best.min((cost, (part, tile)));
+        }
+    }
+    best.1
+}
+
 /// Rows of a run whose intermediates are small beside the weights.
 fn default_rows(model: &Model, context: usize) -> usize {
     let s = &model.graph().shape;
     let weights = (model.block_bytes() + model.head_bytes()) as usize;
-    let attention = 4 * (s.heads * context + 4 * s.width);
-    let feed_forward = 4 * 3 * s.ffn;
-    let row = attention.max(feed_forward) + 3 * 4 * s.width;
+    let row = 4 * (3 * s.ffn).max(4 * s.width) + 3 * 4 * s.width;
     let rows = (weights / ARENA.1).max(ARENA.0) / row;
     (rows / 16 * 16).clamp(ROWS.0, ROWS.1).min(context)
 }
@@ -682,22 +720,13 @@ fn body(
         let launch = launch.arg("turned", s.rope_dims as u32).arg("context", context);
         r.elements(launch, q_cols + 2 * kv_cols)?;
 
-        let p = r.floats(s.heads * config.context)?;
-        let launch = r.kernel(&cache.kernel("scores"))?.arg("q", &q).arg("p", &p);
-        let launch = cache.keys(launch, i)?.arg("pos", &inputs.pos).arg("slot", &inputs.slot);
-        let launch = launch.arg("heads", heads).arg("kv_heads", kv_heads).arg("dim", dim);
-        let launch = launch.arg("context", context).arg("wide", context);
-        let products = Work { row: BLOCK * s.kv_heads as u64, keys: 1000 * q_cols as u64 / (PRODUCTS / 4) };
-        r.step(launch.arg("span", SPAN), products)?;
-        let scale = 1.0 / (s.head_dim as f32).sqrt();
-        let launch = r.kernel("soften")?.arg("p", &p).arg("pos", &inputs.pos).arg("heads", heads);
-        let elements = Work { row: BLOCK * s.heads as u64, keys: 1000 * ELEMENT * s.heads as u64 };
-        r.step(launch.arg("wide", context).arg("scale", scale), elements)?;
         let o = r.floats(q_cols)?;
-        let launch = r.kernel(&cache.kernel("mix"))?.arg("p", &p).arg("o", &o);
-        let launch = cache.values(launch, i)?.arg("pos", &inputs.pos).arg("slot", &inputs.slot);
+        let launch = r.kernel(&cache.kernel("attend"))?.arg("q", &q).arg("o", &o);
+        let launch = cache.values(cache.keys(launch, i)?, i)?;
+        let launch = launch.arg("pos", &inputs.pos).arg("slot", &inputs.slot);
         let launch = launch.arg("heads", heads).arg("kv_heads", kv_heads).arg("dim", dim);
-        r.step(launch.arg("context", context).arg("wide", context), products)?;
+        let launch = launch.arg("context", context).arg("factor", 1.0 / (s.head_dim as f32).sqrt());
+        r.attention(launch.arg("part", 1u32).arg("tile", 1u32), (s.heads, s.kv_heads), q_cols)?;
 
         let o = match &layer.attn_sub_norm {
             Some(weight) => norm(&mut r, &o, weight, q_cols)?,

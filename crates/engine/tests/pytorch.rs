@@ -193,15 +193,10 @@ impl Bench {
             (0..TOKENS).flat_map(|t| (0..kv).flat_map(move |h| key(t, h))).map(|i| cached[i]).collect();
         close(&at("k_rope"), &found, &turned(self.steps.of(&at("k_rope")), kv), dim);
 
-        let p = self.zeros(heads * context);
         let o = self.zeros(heads * dim);
-        let launch =
-            sizes(self.launch("scores_f32")).arg("q", self.cpu.buffer(&expected).unwrap()).arg("kc", &keys);
-        launch.arg("p", &p).arg("wide", context as u32).arg("span", 64u32).run().unwrap();
-        let launch = self.launch("soften").arg("p", &p).arg("pos", &pos).arg("heads", heads as u32);
-        launch.arg("wide", context as u32).arg("scale", 1.0 / (dim as f32).sqrt()).run().unwrap();
-        let launch = sizes(self.launch("mix_f32")).arg("p", &p).arg("vc", &values).arg("o", &o);
-        launch.arg("wide", context as u32).run().unwrap();
+        let launch = sizes(self.launch("attend_f32")).arg("q", self.cpu.buffer(&expected).unwrap());
+        let launch = launch.arg("kc", &keys).arg("vc", &values).arg("o", &o).arg("part", 1u32);
+        launch.arg("tile", 5u32).arg("factor", 1.0 / (dim as f32).sqrt()).run().unwrap();
         close(&at("attention"), &o.read().unwrap(), self.steps.of(&at("attention")), heads * dim);
     }
 }

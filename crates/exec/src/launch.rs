@@ -186,12 +186,32 @@ pub enum ArgValue {
 pub enum Slot<'a> {
     /// Bits of a scalar.
     Scalar(u64),
-    /// One view per buffer (one where the parameter is no array).
-    Views(Vec<View<'a>>),
+    /// One view per buffer.
+    Views(Views<'a>),
     /// Packed weights.
     Packed(&'a PackedWeights),
     /// A convolution and its filters.
     Filters(&'a ConvWeights),
+}
+
+/// The views of a parameter: one where it is no array, which needs no memory of its own.
+#[derive(Clone)]
+pub enum Views<'a> {
+    /// A buffer.
+    One([View<'a>; 1]),
+    /// An array of buffers.
+    Several(Vec<View<'a>>),
+}
+
+impl<'a> std::ops::Deref for Views<'a> {
+    type Target = [View<'a>];
+    #[inline]
+    fn deref(&self) -> &[View<'a>] {
+        match self {
+            Views::One(one) => one,
+            Views::Several(all) => all,
+        }
+    }
 }
 
 /// A launch whose bindings are checked and locked: all that an executor needs.
@@ -668,13 +688,11 @@ impl Bound {
             let writes = matches!(param.kind, ParamKind::Buffer { access: Access::Out | Access::InOut, .. });
             slots.push(match value {
                 ArgValue::Scalar(_, bits) => Slot::Scalar(*bits),
-                ArgValue::Buffer(v) => Slot::Views(vec![locks.view(v, writes).map_err(refuse)?]),
-                ArgValue::Buffers(vs) => Slot::Views(
-                    vs.iter()
-                        .map(|v| locks.view(v, writes))
-                        .collect::<Result<Vec<_>, _>>()
-                        .map_err(refuse)?,
-                ),
+                ArgValue::Buffer(v) => Slot::Views(Views::One([locks.view(v, writes).map_err(refuse)?])),
+                ArgValue::Buffers(vs) => {
+                    let all = vs.iter().map(|v| locks.view(v, writes)).collect::<Result<Vec<_>, _>>();
+                    Slot::Views(Views::Several(all.map_err(refuse)?))
+                }
                 ArgValue::Packed(w) => Slot::Packed(w),
                 ArgValue::Filters(w) => Slot::Filters(w),
             });

@@ -5,12 +5,13 @@ use crate::claims::Area;
 use crate::launch::{Launch, Slot};
 use crate::trap::{LaneTrap, TrapDetail};
 use crate::view::{Elem, View};
-use phalanx_isa::{Activation, Algorithm, Op, PackFormat, Role, TrapKind, Type};
+use phalanx_isa::{Activation, Algorithm, Op, PackFormat, Role, TrapKind};
 use phalanx_kernels::conv::{Conv, ConvError, ConvShape, ConvWeights};
-use phalanx_kernels::{Input, Output, PackError, PackedFormat, PackedWeights, Panels, Rows, Scales, Tile};
+use phalanx_kernels::{Input, Output, PackError, PackedFormat, PackedWeights, Rows, Scales, Tile};
 use phalanx_simd::half::{f32_to_bf16, f32_to_f16};
 use phalanx_simd::tier::Tier;
 
+mod attention;
 mod convolution;
 
 /// Where an output or input operand begins: parameter, which buffer of an array, first element.
@@ -27,7 +28,7 @@ pub struct Place {
 /// Most outputs and inputs, and most numbers, that a row has.
 pub const PLACES: usize = 4;
 /// As [`PLACES`], for numbers.
-pub const NUMBERS: usize = 6;
+pub const NUMBERS: usize = 7;
 
 /// The operands of a native operation, all uniform, in the order of the row: the places of outputs and inputs, the numbers.
 #[derive(Clone, Copy, Debug)]
@@ -110,7 +111,8 @@ pub struct Workspace {
     bytes: Vec<u8>,
     ints: Vec<i32>,
     floats: [Vec<f32>; 3],
-    halves: Vec<u16>,
+    halves: [Vec<u16>; 2],
+    scores: Vec<f32>,
     out_floats: Vec<f32>,
     out_ints: Vec<i32>,
     out_codes: Vec<i8>,
@@ -205,7 +207,7 @@ pub fn filters(format: PackFormat, shape: ConvShape, weights: &[f32]) -> Result<
 }
 
 /// About how long the native operations of a launch take, from the sizes of what is bound: every output element is a sum over
-/// `k`, and every weight is read.
+/// `k`, and everything else is read.
 pub(crate) fn nanoseconds(launch: &Launch<'_>) -> u64 {
     let uses = &launch.program.analysis(launch.kernel_index).params;
     let (mut bytes, mut outputs, mut k) = (0u64, 0u64, 1u64);
@@ -221,6 +223,11 @@ pub(crate) fn nanoseconds(launch: &Launch<'_>) -> u64 {
             }
             Slot::Views(views) if used.native && used.written => {
                 outputs = views.iter().fold(outputs, |n, v| n.saturating_add(v.len()));
+            }
+            // Keys and values in a cache, above all.
+            Slot::Views(views) if used.native => {
+                let size = |v: &View<'_>| v.len().saturating_mul(v.elem().bytes() as u64);
+                bytes = views.iter().fold(bytes, |n, v| n.saturating_add(size(v)));
             }
             _ => {}
         }
@@ -262,10 +269,13 @@ fn extent(call: &Call, i: usize, weights: Weights<'_>) -> (u64, u64, u64) {
         return [(m, ldq, k), (1, 0, m), (m, ldx, k)][i];
     }
     if call.op == Op::MatmulB {
-        let [m, n, k, ldy, ldx, ldb] = numbers;
+        let [m, n, k, ldy, ldx, ldb, _] = numbers;
         return [(m, ldy, n), (m, ldx, k), (n.div_ceil(PANEL), ldb, PANEL * k)][i];
     }
-    let [m, _, nn, ldy, ldx, _] = numbers;
+    if call.op == Op::Attend {
+        return attention::extent(numbers)[i];
+    }
+    let [m, _, nn, ldy, ldx, ..] = numbers;
     match place(call, i).1 {
         "y" => (m, ldy, nn),
         "x" => (m, ldx, k),
@@ -398,7 +408,8 @@ pub fn run(
 ) -> Result<(), LaneTrap> {
     match call.op {
         Op::QuantRows => quantise(launch, call, body, work, site)?,
-        Op::MatmulB => panels(launch, call, body, work, site)?,
+        Op::MatmulB => attention::panels(launch, call, body, work, site)?,
+        Op::Attend => attention::run(launch, call, body, work, site)?,
         Op::Conv2dSum | Op::Conv2dQ | Op::Conv2dF => convolution::run(launch, call, body, work, site)?,
         _ => product(launch, call, body, work, site)?,
     }
@@ -430,10 +441,10 @@ fn quantise(
     }
     let find = |i| Operand::find(launch, site, call, (i, Weights::None));
     let (q, scale, x) = (find(0)?, find(1)?, find(2)?);
-    let Workspace { floats: [xs, ..], out_floats, out_codes, .. } = work;
+    let Workspace { floats: [xs, ..], out_floats, out_codes, scores: found, .. } = work;
     let Some(rows) = x.rows::<f32>(xs) else { return Ok(()) };
     let tier = if let Body::Tier(tier) = body { tier } else { Tier::Scalar };
-    let mut found = Vec::with_capacity(m as usize);
+    found.clear();
     q.fill(launch, (site, body), out_codes, |mut tile: Tile<'_, i8>| {
         for i in 0..rows.rows() {
             found.push(phalanx_kernels::quantise(tier, rows.row(i), tile.row_mut(i)).scale);
@@ -443,39 +454,9 @@ fn quantise(
         return Ok(());
     }
     scale.fill(launch, (site, body), out_floats, |mut tile: Tile<'_, f32>| {
-        tile.row_mut(0).copy_from_slice(&found)
+        tile.row_mut(0).copy_from_slice(found)
     });
     Ok(())
-}
-
-fn panels(
-    launch: &Launch<'_>,
-    call: &Call,
-    body: Body,
-    work: &mut Workspace,
-    site: Site,
-) -> Result<(), LaneTrap> {
-    let [m, n, ..] = call.numbers;
-    if m == 0 || n == 0 {
-        return Ok(());
-    }
-    let find = |i| Operand::find(launch, site, call, (i, Weights::None));
-    let (y, x, b) = (find(0)?, find(1)?, find(2)?);
-    let Workspace { floats: [xs, bs, _], halves, out_floats, .. } = work;
-    let panels = match b.view.elem() {
-        Type::F16 => b.rows::<u16>(halves).map(Panels::F16),
-        Type::Bf16 => b.rows::<u16>(halves).map(Panels::Bf16),
-        _ => b.rows::<f32>(bs).map(Panels::F32),
-    };
-    let (Some(x), Some(panels)) = (x.rows::<f32>(xs), panels) else { return Ok(()) };
-    let result = y.fill(launch, (site, body), out_floats, |tile| match body {
-        Body::Reference => phalanx_kernels::reference::matmul_panels(panels, x, tile),
-        Body::Tier(tier) => phalanx_kernels::matmul_panels(tier, panels, x, tile),
-    });
-    match result {
-        Some(Err(e)) => Err(site.trap(TrapKind::Shape, e.to_string())),
-        _ => Ok(()),
-    }
 }
 
 fn product(

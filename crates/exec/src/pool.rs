@@ -2,8 +2,8 @@
 
 use dashmap::DashMap;
 use phalanx_isa::{TrapKind, Type};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// Bits of a handle that count a lane's allocations.
 const SEQUENCE_BITS: u32 = 20;
@@ -20,17 +20,23 @@ struct PoolBlock {
 /// The limit is shared out evenly: each lane may hold as many bytes as the launch's limit divided by its lanes, so that whether
 /// an allocation fails does not depend on the schedule either.
 pub struct LaunchPool {
+    /// Made by the first allocation: most launches have none, and short ones would spend a tenth of their time here.
+    maps: OnceLock<Maps>,
+    lane_limit_bytes: u64,
+}
+
+#[derive(Default)]
+struct Maps {
     blocks: DashMap<u64, Arc<PoolBlock>>,
     /// Live bytes by lane.
     used_bytes: DashMap<u64, u64>,
-    lane_limit_bytes: u64,
 }
 
 impl LaunchPool {
     /// An empty pool of at most `limit_bytes` for a launch of `lanes` lanes.
     pub fn new(limit_bytes: u64, lanes: u64) -> LaunchPool {
         let lane_limit_bytes = limit_bytes / lanes.max(1);
-        LaunchPool { blocks: DashMap::new(), used_bytes: DashMap::new(), lane_limit_bytes }
+        LaunchPool { maps: OnceLock::new(), lane_limit_bytes }
     }
 
     /// Allocates `n` zeroed elements for a lane whose `sequence`-th allocation this is; the handle.
@@ -43,12 +49,13 @@ impl LaunchPool {
         if sequence >= 1 << SEQUENCE_BITS || global_lane >= 1 << (63 - SEQUENCE_BITS) {
             return Err(full);
         }
-        let mut used = self.used_bytes.entry(global_lane).or_insert(0);
+        let Maps { blocks, used_bytes } = self.maps.get_or_init(Maps::default);
+        let mut used = used_bytes.entry(global_lane).or_insert(0);
         *used = used.checked_add(bytes).filter(|u| *u <= self.lane_limit_bytes).ok_or(full)?;
         drop(used);
         let handle = ((global_lane << SEQUENCE_BITS) | u64::from(sequence)) + 1;
         let words = (0..n).map(|_| AtomicU64::new(0)).collect();
-        self.blocks.insert(handle, Arc::new(PoolBlock { elem, words }));
+        blocks.insert(handle, Arc::new(PoolBlock { elem, words }));
         Ok(handle)
     }
 
@@ -57,9 +64,10 @@ impl LaunchPool {
     /// # Errors
     /// [`TrapKind::BadHandle`].
     pub fn free(&self, handle: u64) -> Result<(), TrapKind> {
-        let (_, block) = self.blocks.remove(&handle).ok_or(TrapKind::BadHandle)?;
+        let maps = self.maps.get().ok_or(TrapKind::BadHandle)?;
+        let (_, block) = maps.blocks.remove(&handle).ok_or(TrapKind::BadHandle)?;
         let lane = (handle - 1) >> SEQUENCE_BITS;
-        if let Some(mut used) = self.used_bytes.get_mut(&lane) {
+        if let Some(mut used) = maps.used_bytes.get_mut(&lane) {
             *used = used.saturating_sub(block.words.len() as u64 * 8);
         }
         Ok(())
@@ -67,11 +75,12 @@ impl LaunchPool {
 
     /// Whether a handle is one of an allocation that lives.
     pub(crate) fn holds(&self, handle: u64) -> bool {
-        self.blocks.contains_key(&handle)
+        self.maps.get().is_some_and(|m| m.blocks.contains_key(&handle))
     }
 
     fn find(&self, handle: u64, elem: Type) -> Result<Arc<PoolBlock>, TrapKind> {
-        let block = self.blocks.get(&handle).map(|b| Arc::clone(&b)).ok_or(TrapKind::BadHandle)?;
+        let maps = self.maps.get().ok_or(TrapKind::BadHandle)?;
+        let block = maps.blocks.get(&handle).map(|b| Arc::clone(&b)).ok_or(TrapKind::BadHandle)?;
         if block.elem == elem { Ok(block) } else { Err(TrapKind::BadHandle) }
     }
 

@@ -675,6 +675,8 @@ Conv2dQ = 0xf7 => "conv2d.q",
 Conv2dF = 0xf8 => "conv2d.f",
 /// Product with a matrix in a buffer, which lies in panels of 64 columns: y[r*ldy + c] = chain acc = fma(b[(c / 64)*ldb + 64*i + c % 64], x[r*ldx + i], acc) from +0, i ascending below k, for r < m, c < n. Elements of 16 bits count as the f32 of the same value; a NaN result has the one pattern of f32. The last panel has all 64 columns too.
 MatmulB = 0xf9 => "matmul.b",
+/// Attention of m rows of `heads` heads that share keys and values: row r attends to the first n + r keys (n above 0). Key j has element i at k[j / 64 * 64*dim + 64*i + j % 64], value j element c at v[(c / 64)*ldv + 64*j + c % 64]; elements of 16 bits count as the f32 of the same value. Each step one f32 operation, for each row and head: score j = factor * chain acc = fma(key, query, acc) from +0, i ascending; in tiles of 64 keys, ascending from M = -inf and L = 0: t the largest score, e[j] = exp(score j - t), s the sum of e as `reduce.add` over 64 lanes (0 for keys that are not there), x = max(M, t), L = fma(s, exp(t - x), L * exp(M - x)), M = x; then p[j] = e[j] * (exp(t - M) / L) with its tile's t, and o[r*ldq + h*dim + c] = chain acc = fma(value, p[j], acc) from +0, j ascending. A NaN result has the one pattern of f32.
+Attend = 0xfa => "attend",
 }
 }
 
@@ -2478,10 +2480,43 @@ pub static OPS: &[OpInfo] = &[
         packed: &[],
         doc: "Product with a matrix in a buffer, which lies in panels of 64 columns: y[r*ldy + c] = chain acc = fma(b[(c / 64)*ldb + 64*i + c % 64], x[r*ldx + i], acc) from +0, i ascending below k, for r < m, c < n. Elements of 16 bits count as the f32 of the same value; a NaN result has the one pattern of f32. The last panel has all 64 columns too.",
     },
+    OpInfo {
+        op: Op::Attend,
+        kind: Kind::Native,
+        modes: &[],
+        rules: &[TypeRule { modes: [1, 1, 1], ty: TypeSet(0x700), ty2: TypeSet(0x0) }],
+        typed: true,
+        typed2: false,
+        args: &[
+            Arg { name: "o", role: Role::Out, ty: ArgType::Is(Type::F32) },
+            Arg { name: "q", role: Role::Input, ty: ArgType::Is(Type::F32) },
+            Arg { name: "k", role: Role::Input, ty: ArgType::T },
+            Arg { name: "v", role: Role::Input, ty: ArgType::T },
+            Arg { name: "m", role: Role::Uniform, ty: ArgType::Is(Type::U32) },
+            Arg { name: "n", role: Role::Uniform, ty: ArgType::Is(Type::U32) },
+            Arg { name: "heads", role: Role::Uniform, ty: ArgType::Is(Type::U32) },
+            Arg { name: "dim", role: Role::Uniform, ty: ArgType::Is(Type::U32) },
+            Arg { name: "ldq", role: Role::Uniform, ty: ArgType::Is(Type::U32) },
+            Arg { name: "ldv", role: Role::Uniform, ty: ArgType::Is(Type::U32) },
+            Arg { name: "factor", role: Role::Uniform, ty: ArgType::Is(Type::F32) },
+        ],
+        effects: &[
+            Effect::Collective,
+            Effect::Barrier,
+            Effect::Native,
+            Effect::Trap(TrapKind::Sync),
+            Effect::Trap(TrapKind::NotUniform),
+            Effect::Trap(TrapKind::Shape),
+            Effect::Trap(TrapKind::OutOfBounds),
+            Effect::Trap(TrapKind::Overlap),
+        ],
+        packed: &[],
+        doc: "Attention of m rows of `heads` heads that share keys and values: row r attends to the first n + r keys (n above 0). Key j has element i at k[j / 64 * 64*dim + 64*i + j % 64], value j element c at v[(c / 64)*ldv + 64*j + c % 64]; elements of 16 bits count as the f32 of the same value. Each step one f32 operation, for each row and head: score j = factor * chain acc = fma(key, query, acc) from +0, i ascending; in tiles of 64 keys, ascending from M = -inf and L = 0: t the largest score, e[j] = exp(score j - t), s the sum of e as `reduce.add` over 64 lanes (0 for keys that are not there), x = max(M, t), L = fma(s, exp(t - x), L * exp(M - x)), M = x; then p[j] = e[j] * (exp(t - M) / L) with its tile's t, and o[r*ldq + h*dim + c] = chain acc = fma(value, p[j], acc) from +0, j ascending. A NaN result has the one pattern of f32.",
+    },
 ];
 
 /// Revision of the experimental native opcodes; a module that uses them records it.
-pub const NATIVE_REVISION: u16 = 5;
+pub const NATIVE_REVISION: u16 = 6;
 
 /// Limits that the validator enforces.
 pub mod limits {

@@ -8,6 +8,7 @@
 //! give the same bits.
 
 mod arena;
+mod attend;
 mod body;
 pub mod conv;
 mod finish;
@@ -25,6 +26,7 @@ mod simd;
 mod source;
 mod vector;
 
+pub use attend::{Attention, attend};
 pub use format::PackedFormat;
 pub use packed::{MAX_K, PackError, PackedWeights, Scales, pack_t2};
 pub use panels::{Panels, matmul_panels};

@@ -58,9 +58,9 @@ pub fn matmul_panels(
     check(tier, &b, &x, &y)?;
     at_level!(tier, s => {
         match b {
-            Panels::F32(rows) => product::<_, F32, _>(s, rows, x, y),
-            Panels::F16(rows) => product::<_, F16, _>(s, rows, x, y),
-            Panels::Bf16(rows) => product::<_, Bf16, _>(s, rows, x, y),
+            Panels::F32(rows) => product::<_, F32, _, false>(s, rows, x, y),
+            Panels::F16(rows) => product::<_, F16, _, false>(s, rows, x, y),
+            Panels::Bf16(rows) => product::<_, Bf16, _, false>(s, rows, x, y),
         }
         Ok(())
     })
@@ -85,7 +85,13 @@ pub(crate) fn check(
     length("a panel", len, x.cols() * STRIPE)
 }
 
-fn product<S: Simd, E: Float, T: Copy>(s: S, b: Rows<'_, T>, x: Rows<'_, f32>, mut y: Tile<'_, f32>) {
+/// The product; `STREAM` asks for what comes next in memory.
+pub(crate) fn product<S: Simd, E: Float, T: Copy, const STREAM: bool>(
+    s: S,
+    b: Rows<'_, T>,
+    x: Rows<'_, f32>,
+    mut y: Tile<'_, f32>,
+) {
     const { assert!(size_of::<T>() == E::SIZE) };
     let (m, k, n) = (x.rows(), x.cols(), y.cols());
     let most = S::TILE.len().min(ROWS);
@@ -103,7 +109,7 @@ fn product<S: Simd, E: Float, T: Copy>(s: S, b: Rows<'_, T>, x: Rows<'_, f32>, m
                 unsafe {
                     let a = x.as_ptr().add(row * lda);
                     let b = elements.as_ptr().cast::<u8>().add(E::SIZE * sub);
-                    s.tile(here, Chains::<E, false> { b, steps, a, lda, c, fresh, source });
+                    s.tile(here, Chains::<E, STREAM> { b, steps, a, lda, c, fresh, source });
                 }
             }
             for i in 0..here {

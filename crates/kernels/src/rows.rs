@@ -74,6 +74,24 @@ impl<'a, T> Rows<'a, T> {
         let start = if from == to { 0 } else { from * self.stride };
         Rows { data: &self.data[start..], rows: to - from, ..*self }
     }
+    /// Columns `from..from + count` of all rows.
+    ///
+    /// # Panics
+    /// Where they are not all there.
+    pub(crate) fn columns(&self, from: usize, count: usize) -> Self {
+        assert!(from + count <= self.cols, "columns {from}.. of {}", self.cols);
+        let start = if self.rows == 0 { 0 } else { from };
+        Rows { data: &self.data[start..], cols: count, ..*self }
+    }
+    /// The first row as `rows` rows that follow each other.
+    ///
+    /// # Panics
+    /// Where it does not divide.
+    pub(crate) fn divided(&self, rows: usize) -> Self {
+        assert!(self.cols.is_multiple_of(rows), "{} elements as {rows} rows", self.cols);
+        let cols = self.cols / rows;
+        Rows { data: self.row(0), rows, cols, stride: cols }
+    }
 }
 
 impl<T> fmt::Debug for Rows<'_, T> {

@@ -1,6 +1,7 @@
 //! A kernel for every mnemonic: random operands with edge values; registers that vary, uniform registers, numbers, parameters
 //! and special registers; guarded or not, where lanes run together or apart.
 
+mod attention;
 mod control;
 mod memory;
 

@@ -45,7 +45,7 @@ impl Prepared for WrongKernel {
                 let views =
                     launch.slots.iter().filter_map(|s| if let Slot::Views(v) = s { Some(v) } else { None });
                 let flip = |v: &phalanx_exec::View<'_>| v.store(0, v.load(0)? ^ 1);
-                assert!(views.flatten().any(|v| flip(v).is_some()), "nothing to write to");
+                assert!(views.flat_map(|v| v.iter()).any(|v| flip(v).is_some()), "nothing to write to");
                 Ok(())
             }
             (Err(t), Mistake::Lane) => Err(LaneTrap { lane: t.lane + 1, ..t }),

@@ -102,7 +102,8 @@ struct LanesKernel {
     /// The other forms, made when first needed (see `run`).
     others: [OnceLock<Program>; 4],
     /// States of earlier launches of the plain form.
-    idle: Mutex<Vec<BlockState>>,
+    #[allow(clippy::vec_box, reason = "they are large, and taken and given back with every launch")]
+    idle: Mutex<Vec<Box<BlockState>>>,
     /// What earlier launches of the plain form cost.
     cost: Cost,
 }
@@ -136,6 +137,13 @@ fn block_part(special: Special, launch: &Launch<'_>, block: u64) -> Option<Block
     })
 }
 
+/// Whether a special register of a lane is the same in every launch with blocks of this shape.
+fn of_shape(special: Special) -> bool {
+    use Special as S;
+    let lane = matches!(special, S::LaneX | S::LaneY | S::LaneZ | S::LaneLinear);
+    lane || matches!(special, S::SubgroupId | S::SubgroupLane)
+}
+
 /// What a worker needs to run blocks.
 struct BlockState {
     lanes: [u32; 3],
@@ -144,7 +152,9 @@ struct BlockState {
     chunks: Vec<Chunk>,
     shared: Vec<u64>,
     native: Workspace,
-    /// Whether the launch's constants are in the chunks' first frames.
+    /// Whether what is the same in every launch is in the chunks' first frames.
+    begun: bool,
+    /// Whether the launch's constants are there too.
     ready: bool,
     plain: bool,
     /// In which order a schedule lets chunks run.
@@ -212,12 +222,12 @@ impl Prepared for LanesKernel {
 /// Hands out states and takes them back.
 struct StatePool<'a> {
     kernel: &'a LanesKernel,
-    get: &'a (dyn Fn() -> BlockState + Sync),
+    get: &'a (dyn Fn() -> Box<BlockState> + Sync),
 }
 
 struct Lent<'a> {
     kernel: &'a LanesKernel,
-    state: Option<BlockState>,
+    state: Option<Box<BlockState>>,
 }
 
 impl<'a> StatePool<'a> {
@@ -247,7 +257,7 @@ impl Drop for Lent<'_> {
 
 impl LanesKernel {
     /// A state with the launch's constants in place.
-    fn state(&self, program: &Program, launch: &Launch<'_>, plain: bool) -> BlockState {
+    fn state(&self, program: &Program, launch: &Launch<'_>, plain: bool) -> Box<BlockState> {
         let lanes = launch.lanes();
         let kept = if plain { self.idle.lock().pop() } else { None };
         let mut s = match kept {
@@ -266,17 +276,18 @@ impl LanesKernel {
                     padded().map(|l| l / x % y).collect(),
                     padded().map(|l| l / x / y).collect(),
                 ];
-                BlockState {
+                Box::new(BlockState {
                     lanes: launch.block,
                     positions,
                     chunks,
                     shared: Vec::new(),
                     native: Workspace::default(),
+                    begun: false,
                     ready: false,
                     plain,
                     choices: Choices::default(),
                     check: launch.check.map(|c| Box::new(BlockCheck::new(launch, c.checks))),
-                }
+                })
             }
         };
         let arrays = launch.kernel().shared.iter().enumerate();
@@ -290,11 +301,11 @@ impl LanesKernel {
 impl BlockState {
     /// Fills the slots whose values change with the launch (once) or the block.
     fn fill_slots(&mut self, program: &Program, launch: &Launch<'_>, block: u64) {
-        let first_time = !self.ready;
-        self.ready = true;
+        let (first_launch, first_time) = (!self.begun, !self.ready);
+        (self.begun, self.ready) = (true, true);
         for slot in &program.slots {
             match slot.source {
-                Source::Imm(bits) if first_time => {
+                Source::Imm(bits) if first_launch => {
                     self.chunks.iter_mut().for_each(|c| c.splat(slot.offset, slot.ty, bits));
                 }
                 Source::Param(p) if first_time => {
@@ -304,7 +315,7 @@ impl BlockState {
                 Source::Imm(_) | Source::Param(_) => {}
                 Source::Special(special) => {
                     let Some(part) = block_part(special, launch, block) else {
-                        if first_time {
+                        if first_launch || (first_time && !of_shape(special)) {
                             self.fill_fixed(slot, special, launch);
                         }
                         continue;
@@ -596,6 +607,9 @@ impl BlockState {
     /// The one value that all lanes of the block have in a slot.
     fn uniform_value(&mut self, slot: Place, stride: u8, ty: Type, site: Site) -> Result<u64, LaneTrap> {
         let first = self.chunks[0].lane_value(slot, 0, ty);
+        if self.chunks.len() == 1 && (stride == 0 || self.lanes == [1; 3]) {
+            return Ok(first);
+        }
         for c in &mut self.chunks {
             let born = c.born;
             let lanes = lanes_of(&born).take(if stride == 0 { 1 } else { LANES });

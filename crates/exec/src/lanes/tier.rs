@@ -534,6 +534,7 @@ fn select<L: Level, N: Level>(inst: &Inst) -> Handler {
         | Op::MatmulF
         | Op::LinearF
         | Op::MatmulB
+        | Op::Attend
         | Op::Conv2dSum
         | Op::Conv2dQ
         | Op::Conv2dF => Baseline::nop(),

@@ -63,7 +63,7 @@ pub(super) fn run(
     if call.op == Op::Conv2dF {
         order(call.words.algorithm, w).map_err(|text| site.trap(TrapKind::Shape, text))?;
     }
-    let [.., zx, zy] = call.numbers.map(|n| n as i32);
+    let [_, _, _, _, zx, zy, ..] = call.numbers.map(|n| n as i32);
     let Workspace {
         body: scratch,
         codes,

@@ -570,6 +570,7 @@ impl Lane {
             | Op::MatmulF
             | Op::LinearF
             | Op::MatmulB
+            | Op::Attend
             | Op::Conv2dSum
             | Op::Conv2dQ
             | Op::Conv2dF => {

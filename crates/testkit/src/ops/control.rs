@@ -12,6 +12,7 @@ pub(super) fn case(mut w: Writer<'_>, m: &Mnemonic) -> Case {
     if m.op.info().kind == Kind::Native {
         return match m.op {
             Op::Conv2dSum | Op::Conv2dQ | Op::Conv2dF => convolution(w, m),
+            Op::Attend => super::attention::case(w, m),
             _ => native(w, m),
         };
     }
