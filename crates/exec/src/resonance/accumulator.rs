@@ -53,7 +53,7 @@ pub trait Accumulator: Send + Sync {
 
 /// What was added to the classes that were added to.
 #[derive(Clone, Debug, Default)]
-pub struct Sums(pub(super) BTreeMap<u8, ClassSums>);
+pub struct Sums(pub(super) BTreeMap<u8, Box<ClassSums>>);
 
 /// What was added to one class; `None`: nothing in this form.
 #[derive(Clone, Debug, Default)]
@@ -80,19 +80,19 @@ impl ClassSums {
 impl Sums {
     /// What was added to a class.
     pub fn class(&self, class: u8) -> Option<&ClassSums> {
-        self.0.get(&class)
+        self.0.get(&class).map(|s| &**s)
     }
     /// Classes that were added to, ascending.
     pub fn iter(&self) -> impl Iterator<Item = (u8, &ClassSums)> {
-        self.0.iter().map(|(c, s)| (*c, s))
+        self.0.iter().map(|(c, s)| (*c, &**s))
     }
     fn merge(&mut self, other: Sums) {
-        other.0.into_iter().for_each(|(c, s)| self.0.entry(c).or_default().merge(s));
+        other.0.into_iter().for_each(|(c, s)| self.0.entry(c).or_default().merge(*s));
     }
     /// What was added in all, over all classes.
     pub(super) fn over_classes(&self) -> ClassSums {
         let mut all = ClassSums::default();
-        self.0.values().for_each(|s| all.merge(s.clone()));
+        self.0.values().for_each(|s| all.merge((**s).clone()));
         all
     }
 }
@@ -195,6 +195,6 @@ impl Cells {
     }
     fn take(&mut self) -> Sums {
         let used = self.0.iter_mut().enumerate().filter(|(_, c)| c.front.touched || c.has_ratio);
-        Sums(used.map(|(class, cell)| (class as u8, cell.take())).collect())
+        Sums(used.map(|(class, cell)| (class as u8, Box::new(cell.take()))).collect())
     }
 }

@@ -8,7 +8,7 @@ const LOW: i64 = (1 << BITS) - 1;
 /// Additions after which the carries are passed on: each adds less than 2^32 to a word that holds less than 2^32 then.
 const BETWEEN: u32 = 1 << 29;
 /// The exponent of the lowest bit.
-const LOWEST: i32 = -1074;
+pub(super) const LOWEST: i32 = -1074;
 
 /// What a sum contains that is no number.
 const NAN: u8 = 1;
@@ -55,8 +55,14 @@ impl Exact {
             return;
         }
         let (mantissa, place) = split(x.to_bits());
-        let wide = u128::from(mantissa) << (place % BITS);
-        let sign = 1 - 2 * (x.is_sign_negative() as i64);
+        self.add_at(mantissa, place, x.is_sign_negative());
+    }
+
+    /// Adds `magnitude` times 2^(place - 1074), or subtracts it. The product is below 2^1024 * 2^64.
+    #[inline]
+    pub(super) fn add_at(&mut self, magnitude: u64, place: u32, negative: bool) {
+        let wide = u128::from(magnitude) << (place % BITS);
+        let sign = 1 - 2 * i64::from(negative);
         let at = (place / BITS) as usize;
         for (i, digit) in self.digits[at..at + 3].iter_mut().enumerate() {
             *digit += sign * ((wide >> (i as u32 * BITS)) as i64 & LOW);
@@ -88,11 +94,15 @@ impl Exact {
 
     /// Adds another sum.
     pub fn merge(&mut self, other: &Exact) {
-        let mut other = other.clone();
-        other.carry();
-        self.carry();
+        // Together the words hold what as many additions bring, and the carries that are in both: see BETWEEN.
+        if self.additions + other.additions + 2 >= BETWEEN {
+            self.carry();
+        }
         self.digits.iter_mut().zip(other.digits).for_each(|(a, b)| *a += b);
-        self.carry();
+        self.additions += other.additions + 2;
+        if self.additions >= BETWEEN {
+            self.carry();
+        }
         self.special |= other.special;
     }
 

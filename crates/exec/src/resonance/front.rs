@@ -6,7 +6,7 @@
 //! zero, else nothing has happened and the numbers take the slow way through [`Exact`]. So a front holds its numbers exactly and
 //! the order in which they come cannot matter.
 
-use super::exact::Exact;
+use super::exact::{Exact, LOWEST};
 use phalanx_simd::tier::Tier;
 
 /// Pairs of a front: a vector of the widest level.
@@ -199,10 +199,11 @@ impl Front {
     /// Moves all that it holds.
     pub(super) fn empty(&mut self, exact: &mut Exact) {
         if self.used > 0 {
-            for (pairs, start) in [(self.high, start(self.exponent)), (self.low, start(self.exponent - STEP))]
-            {
-                // Exact: both are multiples of one last bit, and their difference is below half the start.
-                pairs.iter().for_each(|x| exact.add(x - start));
+            for (pairs, exponent) in [(self.high, self.exponent), (self.low, self.exponent - STEP)] {
+                // All have the exponent of the start: the difference of their bits counts last bits of that binade.
+                let start = start(exponent).to_bits() as i64;
+                let sum: i64 = pairs.iter().map(|x| x.to_bits() as i64 - start).sum();
+                exact.add_at(sum.unsigned_abs(), (exponent - 52 - LOWEST) as u32, sum < 0);
             }
             self.used = 0;
         }

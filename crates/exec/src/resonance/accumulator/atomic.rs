@@ -73,7 +73,7 @@ impl Accumulator for Atomic {
         }
     }
     fn take(&self) -> Sums {
-        let all = self.0.iter().enumerate().map(|(c, cell)| (c as u8, cell.take()));
+        let all = self.0.iter().enumerate().map(|(c, cell)| (c as u8, Box::new(cell.take())));
         Sums(all.filter(|(_, s)| s.float.is_some() || s.ratio.is_some()).collect())
     }
 }

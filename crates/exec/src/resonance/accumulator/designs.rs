@@ -44,7 +44,7 @@ impl Accumulator for Map {
             self.0
                 .iter_mut()
                 .filter(|e| e.front.touched || e.has_ratio)
-                .map(|mut e| (*e.key(), e.take()))
+                .map(|mut e| (*e.key(), Box::new(e.take())))
                 .collect(),
         )
     }
