@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::ops::Range;
 
 /// A shape that does not fit its slice.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -149,6 +150,19 @@ impl<'a, T> Tile<'a, T> {
         // SAFETY: row `i` exists; by construction its elements are valid and no other reference to them is in use while
         // `self` is borrowed.
         unsafe { std::slice::from_raw_parts_mut(self.first.add(i * self.stride), self.cols) }
+    }
+    /// Whether its rows lie side by side.
+    pub(crate) fn joined(&self) -> bool {
+        self.stride == self.cols
+    }
+    /// Where columns `col..col + cols` of some rows begin, and elements from a row to the next.
+    ///
+    /// # Panics
+    /// Where there are no such rows or columns.
+    pub(crate) fn span_mut(&mut self, rows: Range<usize>, col: usize, cols: usize) -> (*mut T, usize) {
+        assert!(rows.start < rows.end && rows.end <= self.rows, "rows {rows:?} of {}", self.rows);
+        assert!(col <= self.cols && cols <= self.cols - col, "{cols} columns from {col} of {}", self.cols);
+        (self.first.wrapping_add(rows.start * self.stride + col), self.stride)
     }
     /// The same box for a shorter time.
     pub fn reborrow(&mut self) -> Tile<'_, T> {

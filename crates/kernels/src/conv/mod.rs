@@ -269,7 +269,7 @@ pub fn conv2d(
         Store::Rows(packed) if weights.algorithm() == Algorithm::Im2col => {
             im2col::run(tier, weights, packed, input, output, part, scratch)
         }
-        Store::Taps(..) => {
+        Store::Taps(_) | Store::Quads(..) => {
             let call = depthwise::Depthwise { weights, input, output, part, scratch };
             at_level!(tier, s => s.call(call))
         }

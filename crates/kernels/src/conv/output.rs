@@ -3,6 +3,8 @@
 use super::{Conv, ConvError, ConvWeights, ImageOrder};
 use crate::Tile;
 use crate::format::STRIPE;
+use crate::simd::Coder;
+use std::ops::Range;
 
 /// From sums to 8-bit codes. In this order: the filter's `bias` is added (wrapping), the sum is rounded to f32 and multiplied by the
 /// filter's scale, [`Requantise::relu`] makes what is below 0 to 0, the product is held to what the type's range leaves around `zero`,
@@ -132,7 +134,7 @@ pub(super) struct Steps<'a> {
     bias: &'a [f32],
 }
 
-/// Bytes that [`Steps::fill`] needs for `filters`.
+/// Bytes that [`Steps::fill`] needs for `filters`: for more than there are, all again from the first.
 pub(super) fn steps_bytes(filters: usize) -> usize {
     (filters * 12).next_multiple_of(64)
 }
@@ -145,27 +147,91 @@ impl<'a> Steps<'a> {
         output: &ConvOutput<'_>,
         zero: i32,
     ) -> Steps<'a> {
-        let filters = memory.len() / 12;
-        let (offsets, rest) =
-            bytemuck::cast_slice_mut::<u8, u32>(&mut memory[..filters * 12]).split_at_mut(filters);
-        let (scales, bias) = rest.split_at_mut(filters);
+        let (len, filters) = (memory.len() / 12, weights.filters());
+        let (offsets, rest) = bytemuck::cast_slice_mut::<u8, u32>(&mut memory[..len * 12]).split_at_mut(len);
+        let (scales, bias) = rest.split_at_mut(len);
         let offsets: &mut [i32] = bytemuck::cast_slice_mut(offsets);
         let scales: &mut [f32] = bytemuck::cast_slice_mut(scales);
         let bias: &mut [f32] = bytemuck::cast_slice_mut(bias);
-        for c in 0..weights.filters() {
-            let taken = weights.sum(c).wrapping_mul(zero);
-            let (i, s, b) = match output {
-                ConvOutput::Sums(_) => (0, 1.0, -0.0),
-                ConvOutput::F32 { scales, bias, .. } => {
-                    (0, scales.map_or(1.0, |s| s[c]), bias.map_or(-0.0, |b| b[c]))
-                }
-                ConvOutput::I8(_, r) | ConvOutput::U8(_, r) => {
-                    (r.bias.map_or(0, |b| b[c]), r.scales[c], -0.0)
-                }
-            };
-            (offsets[c], scales[c], bias[c]) = (i.wrapping_sub(taken), s, b);
+        match weights.sums() {
+            Some(sums) => {
+                let each = offsets.iter_mut().zip(sums);
+                each.for_each(|(o, sum)| *o = sum.wrapping_mul(zero).wrapping_neg());
+            }
+            None => {
+                let each = offsets.iter_mut().take(filters).enumerate();
+                each.for_each(|(c, o)| *o = weights.sum(c).wrapping_mul(zero).wrapping_neg());
+            }
+        }
+        fn copy(to: &mut [f32], from: Option<&[f32]>, or: f32) {
+            match from {
+                Some(from) => to[..from.len()].copy_from_slice(from),
+                None => to.fill(or),
+            }
+        }
+        let (s, b) = match output {
+            ConvOutput::Sums(_) => (None, None),
+            ConvOutput::F32 { scales, bias, .. } => (*scales, *bias),
+            ConvOutput::I8(_, r) | ConvOutput::U8(_, r) => {
+                let each = offsets.iter_mut().zip(r.bias.unwrap_or_default());
+                each.for_each(|(o, b)| *o = o.wrapping_add(*b));
+                (Some(r.scales), None)
+            }
+        };
+        copy(scales, s, 1.0);
+        copy(bias, b, -0.0);
+        for c in filters..len {
+            (offsets[c], scales[c], bias[c]) = (offsets[c - filters], scales[c - filters], bias[c - filters]);
         }
         Steps { offsets, scales, bias }
+    }
+
+    /// What is added to integer sums of channel `c` and those after it, and what these are multiplied with.
+    pub(super) fn codes_from(&self, c: usize) -> (&'a [i32], &'a [f32]) {
+        (&self.offsets[c..], &self.scales[c..])
+    }
+    /// What values of channel `c` and those after it are multiplied with, and what is added to these.
+    pub(super) fn values_from(&self, c: usize) -> (&'a [f32], &'a [f32]) {
+        (&self.scales[c..], &self.bias[c..])
+    }
+}
+
+impl ConvOutput<'_> {
+    /// The steps from scaled sums to codes, where these are what is wanted.
+    pub(super) fn coder(&self) -> Option<Coder> {
+        let (r, flip) = match self {
+            ConvOutput::I8(_, r) => (r, 128),
+            ConvOutput::U8(_, r) => (r, 0),
+            _ => return None,
+        };
+        let zero = r.zero + i32::from(flip);
+        let floor = if r.relu { zero as u8 } else { 0 };
+        Some(Coder { top: (255 - zero) as f32, zero: zero as i16, floor, flip })
+    }
+
+    /// Where `channels` codes of some pixels begin, and elements from a pixel to the next; of outputs with channels innermost.
+    pub(super) fn codes_at(
+        &mut self,
+        pixels: Range<usize>,
+        first: usize,
+        channels: usize,
+    ) -> Option<(*mut u8, usize)> {
+        match self {
+            ConvOutput::I8(tile, _) => {
+                let (to, stride) = tile.span_mut(pixels, first, channels);
+                Some((to.cast(), stride))
+            }
+            ConvOutput::U8(tile, _) => Some(tile.span_mut(pixels, first, channels)),
+            _ => None,
+        }
+    }
+    /// Whether the codes of all pixels lie side by side.
+    pub(super) fn joins_pixels(&self) -> bool {
+        match self {
+            ConvOutput::I8(tile, _) => tile.joined(),
+            ConvOutput::U8(tile, _) => tile.joined(),
+            _ => false,
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 //! to a multiple of 4 with weights of 0, so that a 32-bit word of input always meets four weights of one run; what the input
 //! holds there does not matter. Each group's filters are filled up to a multiple of 16 rows.
 
-use super::depthwise::CHANNELS;
+use super::depthwise::{self, CHANNELS, quad_at};
 use super::fft::Spectra;
 use super::winograd::Points;
 use super::{Algorithm, Conv, ConvError, ConvPart};
@@ -45,10 +45,13 @@ impl Layout {
     }
 }
 
-/// Packed rows, or what other algorithms take instead; the depthwise one: for each group of 64 channels, each tap's 64 weights.
+/// Packed rows, or what other algorithms take instead.
 pub(super) enum Store {
     Rows(PackedWeights),
-    Taps(PackedFormat, Vec<f32>),
+    /// Depthwise filters: for each group of 64 channels, each tap's 64 weights.
+    Taps(Vec<f32>),
+    /// Depthwise filters of integers, where [`quad_at`] says.
+    Quads(PackedFormat, Vec<i8>),
     Points(Points),
     Spectra(Spectra),
 }
@@ -98,7 +101,15 @@ impl ConvWeights {
                 return Err(PackError::Value { format, row, col, value: weights[at] }.into());
             }
             let sums = weights.chunks(conv.taps()).map(|f| f.iter().map(|w| i32::from(*w)).sum()).collect();
-            let store = Store::Taps(format, taps(conv, |at| f32::from(weights[at])));
+            let mut quads = vec![0; depthwise::quads_len(conv)];
+            let (filters, taps) = (conv.shape().out_channels, conv.taps());
+            // Again and again up to a whole group: where there are few channels, several pixels make a vector.
+            for channel in 0..filters.next_multiple_of(CHANNELS) {
+                for tap in 0..taps {
+                    quads[quad_at(conv, channel, tap)] = weights[channel % filters * taps + tap];
+                }
+            }
+            let store = Store::Quads(format, quads);
             return Ok(ConvWeights { store, algorithm, layout, conv: *conv, sums });
         }
         let mut sums = vec![0; place.rows];
@@ -119,7 +130,7 @@ impl ConvWeights {
         let layout = Layout::of(conv, true);
         let place = Place::new(conv, &layout, weights)?;
         let store = match algorithm {
-            Algorithm::Depthwise => Store::Taps(PackedFormat::F32, taps(conv, |at| weights[at])),
+            Algorithm::Depthwise => Store::Taps(taps(conv, |at| weights[at])),
             Algorithm::Winograd => Store::Points(Points::new(conv, weights)?),
             Algorithm::Fft => Store::Spectra(Spectra::new(conv, weights)?),
             Algorithm::Direct | Algorithm::Im2col => {
@@ -136,15 +147,16 @@ impl ConvWeights {
     pub fn format(&self) -> PackedFormat {
         match &self.store {
             Store::Rows(packed) => packed.format(),
-            Store::Taps(format, _) => *format,
-            Store::Points(_) | Store::Spectra(_) => PackedFormat::F32,
+            Store::Quads(format, _) => *format,
+            Store::Taps(_) | Store::Points(_) | Store::Spectra(_) => PackedFormat::F32,
         }
     }
     /// Bytes of the packed form.
     pub fn bytes(&self) -> usize {
         match &self.store {
             Store::Rows(packed) => packed.bytes().len(),
-            Store::Taps(_, taps) => size_of_val(&taps[..]),
+            Store::Taps(taps) => size_of_val(&taps[..]),
+            Store::Quads(_, quads) => quads.len(),
             Store::Points(points) => points.bytes(),
             Store::Spectra(spectra) => spectra.bytes(),
         }
@@ -173,13 +185,18 @@ impl ConvWeights {
             _ => None,
         }
     }
-    /// The taps of the group of 64 channels that `channel` belongs to, of depthwise filters.
-    pub(super) fn taps_of(&self, channel: usize) -> &[f32] {
+    /// Depthwise filters of floats: for each group of 64 channels, each tap's 64 weights.
+    pub(super) fn taps(&self) -> Option<&[f32]> {
         match &self.store {
-            Store::Taps(_, all) => {
-                &all[channel / CHANNELS * CHANNELS * self.conv.taps()..][..CHANNELS * self.conv.taps()]
-            }
-            _ => &[],
+            Store::Taps(taps) => Some(taps),
+            _ => None,
+        }
+    }
+    /// Depthwise filters of integers, where [`quad_at`] says.
+    pub(super) fn quads(&self) -> Option<&[i8]> {
+        match &self.store {
+            Store::Quads(_, quads) => Some(quads),
+            _ => None,
         }
     }
     /// The convolution.
@@ -197,10 +214,15 @@ impl ConvWeights {
     /// The sum of a filter's integers; 0 for floats.
     pub(super) fn sum(&self, filter: usize) -> i32 {
         let row = match self.store {
-            Store::Taps(..) => filter,
+            Store::Taps(_) | Store::Quads(..) => filter,
             _ => self.place(filter, 0, 0).0,
         };
         self.sums.get(row).copied().unwrap_or(0)
+    }
+    /// [`ConvWeights::sum`] of all filters, where they lie one after the other.
+    pub(super) fn sums(&self) -> Option<&[i32]> {
+        let spread = matches!(self.store, Store::Rows(_)) && self.conv.shape().groups > 1;
+        self.sums.get(..self.filters()).filter(|_| !spread)
     }
     fn place(&self, filter: usize, tap: usize, channel: usize) -> (usize, usize) {
         let group_out = self.conv.group_out();
@@ -215,6 +237,7 @@ impl ConvWeights {
         let (row, col) = self.place(filter, tap, channel);
         match &self.store {
             Store::Rows(packed) => packed.get(row, col),
+            Store::Quads(_, quads) => quads[quad_at(&self.conv, filter, tap)],
             _ => self.value(filter, tap, channel) as i8,
         }
     }
@@ -226,7 +249,12 @@ impl ConvWeights {
         let (row, col) = self.place(filter, tap, channel);
         match &self.store {
             Store::Rows(packed) => packed.value(row, col),
-            _ => self.taps_of(filter)[tap * CHANNELS + filter % CHANNELS],
+            Store::Quads(_, quads) => f32::from(quads[quad_at(&self.conv, filter, tap)]),
+            Store::Taps(taps) => taps[depthwise::tap_at(&self.conv, filter, tap)],
+            // Refused before any body or reference comes here.
+            Store::Points(_) | Store::Spectra(_) => {
+                panic!("these filters are kept as something else than weights")
+            }
         }
     }
 }
@@ -237,8 +265,7 @@ fn taps(conv: &Conv, weight: impl Fn(usize) -> f32) -> Vec<f32> {
     let mut all = vec![0.0; filters.next_multiple_of(CHANNELS) * taps];
     for filter in 0..filters {
         for tap in 0..taps {
-            let group = filter / CHANNELS * CHANNELS * taps;
-            all[group + tap * CHANNELS + filter % CHANNELS] = weight(filter * taps + tap);
+            all[depthwise::tap_at(conv, filter, tap)] = weight(filter * taps + tap);
         }
     }
     all

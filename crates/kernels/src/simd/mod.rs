@@ -83,6 +83,28 @@ pub(crate) fn five_by_halves<S: Simd>(s: S, x: S::B) -> [S::B; 2] {
     [both(one(x, s.up::<2>(x)), s.up::<6>(x)), both(one(pairs, ninth), s.sixteen(&BOTH, low))]
 }
 
+/// From rounded values to 8-bit codes. Signed codes are made as unsigned ones, 128 higher.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Coder {
+    /// What values are held to from above before they are rounded.
+    pub(crate) top: f32,
+    /// Added.
+    pub(crate) zero: i16,
+    /// The lowest code.
+    pub(crate) floor: u8,
+    /// Bits of a code to be turned over at the end.
+    pub(crate) flip: u8,
+}
+
+impl Coder {
+    /// The code of what [`Simd::rounded`] gives.
+    #[inline(always)]
+    pub(crate) fn code(self, v: i32) -> u8 {
+        let v = v.clamp(i16::MIN.into(), i16::MAX.into()) + i32::from(self.zero);
+        (v.clamp(0, 255) as u8).max(self.floor) ^ self.flip
+    }
+}
+
 /// One SIMD level. Vectors have one 32-bit lane for each of [`Simd::LANES`] weight rows.
 pub(crate) trait Simd: Copy {
     /// Weight rows of a vector.
@@ -182,12 +204,19 @@ pub(crate) trait Simd: Copy {
     /// The sum; `seed` as given to [`Simd::start_codes`].
     fn finish_codes(self, acc: Self::C, seed: Self::I) -> Self::I;
 
+    /// Byte `c` of four rows as byte 0 to 3 of a lane: of result `v`, lane `i` is of byte 16 * (i / 4) + 4 * v + i % 4.
+    fn interleave(self, rows: [Self::B; 4]) -> [Self::B; 4];
+    /// 128 added to each byte, wrapping.
+    fn flip(self, x: Self::B) -> Self::B;
+
     /// Into how many vectors four whole bytes of each row expand, with as many times the activations.
     const HALVES: usize;
     /// What [`Simd::dot_bytes`] takes a byte of value 0 for: 128 where it multiplies bytes as they are stored.
     const ZERO: i32;
     /// Expanded vector `half` of four stored bytes in each lane.
     fn widen(self, x: Self::B, half: usize) -> Self::B;
+    /// As [`Simd::widen`] of signed bytes: what [`Simd::dot_bytes`] takes as activations.
+    fn widen_signed(self, x: Self::B, half: usize) -> Self::B;
     /// Writes the activations that [`Simd::dot_bytes`] takes beside each expanded vector for four columns.
     fn widen_quad(quad: [i8; 4], out: &mut [u8]);
     /// The beginning of a sum that starts at `seed`.
@@ -228,6 +257,33 @@ pub(crate) trait Simd: Copy {
     /// # Safety
     /// A vector of i32 can be written at `p`.
     unsafe fn store_ints(self, p: *mut i32, v: Self::I);
+
+    /// The sum of all lanes, wrapping.
+    fn total(self, v: Self::I) -> i32;
+    /// Four vectors of i32 in the order of [`Simd::interleave`].
+    ///
+    /// # Safety
+    /// Four vectors of i32 can be read at `p`.
+    unsafe fn load_lanes(self, p: *const i32) -> [Self::I; 4];
+    /// What [`Simd::load_lanes`] reads.
+    ///
+    /// # Safety
+    /// Four vectors of i32 can be written at `p`.
+    unsafe fn store_lanes(self, p: *mut i32, v: [Self::I; 4]);
+    /// The same bits as floats.
+    fn bits_as_floats(self, v: Self::I) -> Self::F;
+    /// Rounded half to even, held to `top` from above. NaN and what is below -2^15 become some number up to -2^15.
+    fn rounded(self, v: Self::F, top: Self::F) -> Self::I;
+    /// The codes ([`Coder::code`]) of vectors in order; what [`Simd::TILE`] names are so many.
+    ///
+    /// # Safety
+    /// A byte for each lane can be written at `p`.
+    unsafe fn store_codes<const NV: usize>(self, p: *mut u8, v: [Self::I; NV], coder: Coder);
+    /// The codes of four vectors in the order of [`Simd::interleave`].
+    ///
+    /// # Safety
+    /// A byte for each lane can be written at `p`.
+    unsafe fn store_lane_codes(self, p: *mut u8, v: [Self::I; 4], coder: Coder);
 
     /// 0 in all lanes.
     fn zero(self) -> Self::F;

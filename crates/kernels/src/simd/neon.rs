@@ -1,7 +1,7 @@
 //! The levels of 64-bit Arm: 128-bit vectors, the 8-bit dot product, and the matrix product with the dot product of mixed signs that
 //! comes with it.
 
-use super::{Kernel, Simd, TileKernel, Vectors, access, by_rows, op};
+use super::{Coder, Kernel, Simd, TileKernel, Vectors, access, by_rows, op};
 use crate::format::STEP;
 use phalanx_simd::Tier;
 use std::arch::aarch64::*;
@@ -222,12 +222,29 @@ impl<const LEVEL: u8> Simd for Neon<LEVEL> {
         }
     }
 
+    #[inline(always)]
+    fn interleave(self, [a, b, c, d]: [uint8x16_t; 4]) -> [uint8x16_t; 4] {
+        op!({
+            let (ac, bd) = (vzip1q_u8(a, c), vzip1q_u8(b, d));
+            let (x, y) = (vzip2q_u8(a, c), vzip2q_u8(b, d));
+            [vzip1q_u8(ac, bd), vzip2q_u8(ac, bd), vzip1q_u8(x, y), vzip2q_u8(x, y)]
+        })
+    }
+    #[inline(always)]
+    fn flip(self, x: uint8x16_t) -> uint8x16_t {
+        op!(veorq_u8(x, vdupq_n_u8(128)))
+    }
+
     const HALVES: usize = 1;
     const ZERO: i32 = if LEVEL == I8MM { 128 } else { 0 };
     #[inline(always)]
     fn widen(self, x: uint8x16_t, _: usize) -> uint8x16_t {
         // Signed bytes for products of signed bytes.
         if LEVEL == I8MM { x } else { op!(veorq_u8(x, vdupq_n_u8(128))) }
+    }
+    #[inline(always)]
+    fn widen_signed(self, x: uint8x16_t, _: usize) -> uint8x16_t {
+        x
     }
     #[inline(always)]
     fn widen_quad(quad: [i8; 4], out: &mut [u8]) {
@@ -341,6 +358,52 @@ impl<const LEVEL: u8> Simd for Neon<LEVEL> {
     #[inline(always)]
     unsafe fn store_ints(self, p: *mut i32, v: int32x4_t) {
         access!(vst1q_s32(p, v))
+    }
+
+    #[inline(always)]
+    fn total(self, v: int32x4_t) -> i32 {
+        op!(vaddvq_s32(v))
+    }
+    #[inline(always)]
+    unsafe fn load_lanes(self, p: *const i32) -> [int32x4_t; 4] {
+        access!([0, 4, 8, 12].map(|at| vld1q_s32(p.add(at))))
+    }
+    #[inline(always)]
+    unsafe fn store_lanes(self, p: *mut i32, v: [int32x4_t; 4]) {
+        for (i, v) in v.into_iter().enumerate() {
+            access!(vst1q_s32(p.add(4 * i), v));
+        }
+    }
+    #[inline(always)]
+    fn bits_as_floats(self, v: int32x4_t) -> float32x4_t {
+        op!(vreinterpretq_f32_s32(v))
+    }
+    #[inline(always)]
+    fn rounded(self, v: float32x4_t, top: float32x4_t) -> int32x4_t {
+        op!({
+            // NaN, of which the conversion would make 0, becomes the lowest.
+            let lowest = vdupq_n_f32(-40_000.0);
+            let v = vbslq_f32(vcgtq_f32(v, lowest), v, lowest);
+            vcvtnq_s32_f32(vminq_f32(v, top))
+        })
+    }
+    #[inline(always)]
+    unsafe fn store_codes<const NV: usize>(self, p: *mut u8, v: [int32x4_t; NV], coder: Coder) {
+        const { assert!(NV.is_multiple_of(4)) };
+        for (i, v) in v.as_chunks::<4>().0.iter().enumerate() {
+            access!(self.store_lane_codes(p.add(16 * i), *v, coder));
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_lane_codes(self, p: *mut u8, [a, b, c, d]: [int32x4_t; 4], coder: Coder) {
+        access!({
+            let zero = vdupq_n_s16(coder.zero);
+            let low = vqaddq_s16(vcombine_s16(vqmovn_s32(a), vqmovn_s32(b)), zero);
+            let high = vqaddq_s16(vcombine_s16(vqmovn_s32(c), vqmovn_s32(d)), zero);
+            let codes = vcombine_u8(vqmovun_s16(low), vqmovun_s16(high));
+            let codes = vmaxq_u8(codes, vdupq_n_u8(coder.floor));
+            vst1q_u8(p, veorq_u8(codes, vdupq_n_u8(coder.flip)));
+        })
     }
 
     #[inline(always)]

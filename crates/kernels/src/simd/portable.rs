@@ -1,6 +1,6 @@
 //! The level without intrinsics: vectors are arrays.
 
-use super::{Kernel, Simd, TileKernel, Vectors, by_rows};
+use super::{Coder, Kernel, Simd, TileKernel, Vectors, by_rows};
 use crate::finish::one_nan;
 use crate::format::FIVE;
 use phalanx_simd::half::{bf16_to_f32, f16_to_f32};
@@ -8,6 +8,14 @@ use std::array::from_fn;
 
 /// Lanes of an array.
 const N: usize = 8;
+
+/// Where lane `i` of vector `v` comes from in [`Simd::interleave`].
+fn lane(v: usize, i: usize) -> usize {
+    16 * (i / 4) + 4 * v + i % 4
+}
+
+/// What is below all codes, and far from where [`Simd::rounded`] is exact no more.
+const LOWEST: f32 = -40_000.0;
 
 /// The token; portable code needs nothing.
 #[derive(Clone, Copy)]
@@ -111,10 +119,23 @@ impl Simd for Portable {
         acc
     }
 
+    #[inline(always)]
+    fn interleave(self, rows: [Self::B; 4]) -> [Self::B; 4] {
+        from_fn(|v| from_fn(|i| rows.map(|r| r.as_flattened()[lane(v, i)])))
+    }
+    #[inline(always)]
+    fn flip(self, x: Self::B) -> Self::B {
+        x.map(|four| four.map(|b| b ^ 0x80))
+    }
+
     const HALVES: usize = 1;
     const ZERO: i32 = 128;
     #[inline(always)]
     fn widen(self, x: Self::B, _: usize) -> Self::B {
+        x
+    }
+    #[inline(always)]
+    fn widen_signed(self, x: Self::B, _: usize) -> Self::B {
         x
     }
     #[inline(always)]
@@ -162,6 +183,56 @@ impl Simd for Portable {
     unsafe fn store_ints(self, p: *mut i32, v: Self::I) {
         // SAFETY: the caller's promise.
         unsafe { p.cast::<Self::I>().write(v) }
+    }
+
+    #[inline(always)]
+    fn total(self, v: Self::I) -> i32 {
+        v.into_iter().fold(0, i32::wrapping_add)
+    }
+    #[inline(always)]
+    unsafe fn load_lanes(self, p: *const i32) -> [Self::I; 4] {
+        // SAFETY: the caller's promise.
+        let all = unsafe { p.cast::<[i32; 4 * N]>().read() };
+        from_fn(|v| from_fn(|i| all[lane(v, i)]))
+    }
+    #[inline(always)]
+    unsafe fn store_lanes(self, p: *mut i32, v: [Self::I; 4]) {
+        let mut all = [0; 4 * N];
+        for (v, vector) in v.iter().enumerate() {
+            for (i, value) in vector.iter().enumerate() {
+                all[lane(v, i)] = *value;
+            }
+        }
+        // SAFETY: the caller's promise.
+        unsafe { p.cast::<[i32; 4 * N]>().write(all) };
+    }
+    #[inline(always)]
+    fn bits_as_floats(self, v: Self::I) -> Self::F {
+        v.map(|v| f32::from_bits(v as u32))
+    }
+    #[inline(always)]
+    fn rounded(self, v: Self::F, top: Self::F) -> Self::I {
+        /// Adding it to a small number rounds to an integer, half to even, in the low bits of the sum.
+        const ROUND: f32 = 12_582_912.0;
+        from_fn(|i| {
+            // NaN becomes the lowest.
+            let v = if v[i] > LOWEST { v[i] } else { LOWEST };
+            let v = if v < top[i] { v } else { top[i] };
+            ((v + ROUND).to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32)
+        })
+    }
+    #[inline(always)]
+    unsafe fn store_codes<const NV: usize>(self, p: *mut u8, v: [Self::I; NV], coder: Coder) {
+        // SAFETY: the caller's promise.
+        unsafe { p.cast::<[[u8; N]; NV]>().write(v.map(|v| v.map(|v| coder.code(v)))) };
+    }
+    #[inline(always)]
+    unsafe fn store_lane_codes(self, p: *mut u8, v: [Self::I; 4], coder: Coder) {
+        let mut all = [0; 4 * N];
+        // SAFETY: as many numbers as four vectors have.
+        unsafe { self.store_lanes(all.as_mut_ptr(), v) };
+        // SAFETY: the caller's promise.
+        unsafe { p.cast::<[u8; 4 * N]>().write(all.map(|v| coder.code(v))) };
     }
 
     #[inline(always)]

@@ -1,6 +1,6 @@
 //! The levels of x86-64: 256-bit vectors, 512-bit vectors, and these with the 8-bit dot product.
 
-use super::{Kernel, Simd, TileKernel, Vectors, access, by_rows, five_by_halves, op};
+use super::{Coder, Kernel, Simd, TileKernel, Vectors, access, by_rows, five_by_halves, op};
 use crate::format::FIVE;
 use phalanx_simd::Tier;
 use std::arch::x86_64::*;
@@ -89,6 +89,31 @@ fn five_by_tables(x: __m512i) -> [__m512i; 2] {
         _mm512_mask_permutexvar_epi8(x, high, x, table(&FIRST_HIGH)),
         _mm512_mask_permutexvar_epi8(others, high, x, table(&OTHERS_HIGH)),
     ]
+}
+
+/// The four groups of 128 bits of each of four vectors, as rows and columns exchanged.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn transposed([a, b, c, d]: [__m512i; 4]) -> [__m512i; 4] {
+    let (p, q) = (_mm512_shuffle_i32x4::<0x44>(a, b), _mm512_shuffle_i32x4::<0x44>(c, d));
+    let (r, s) = (_mm512_shuffle_i32x4::<0xee>(a, b), _mm512_shuffle_i32x4::<0xee>(c, d));
+    [
+        _mm512_shuffle_i32x4::<0x88>(p, q),
+        _mm512_shuffle_i32x4::<0xdd>(p, q),
+        _mm512_shuffle_i32x4::<0x88>(r, s),
+        _mm512_shuffle_i32x4::<0xdd>(r, s),
+    ]
+}
+
+/// [`Coder::code`]s: of each vector's group of 128 bits four, side by side.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn codes([a, b, c, d]: [__m512i; 4], coder: Coder) -> __m512i {
+    let zero = _mm512_set1_epi16(coder.zero);
+    let low = _mm512_adds_epi16(_mm512_packs_epi32(a, b), zero);
+    let high = _mm512_adds_epi16(_mm512_packs_epi32(c, d), zero);
+    let codes = _mm512_max_epu8(_mm512_packus_epi16(low, high), _mm512_set1_epi8(coder.floor as i8));
+    _mm512_xor_si512(codes, _mm512_set1_epi8(coder.flip as i8))
 }
 
 #[target_feature(enable = "avx2,fma,f16c,bmi1,bmi2,lzcnt,popcnt")]
@@ -221,6 +246,24 @@ impl Simd for Avx2 {
         op!(_mm256_add_epi32(seed, _mm256_madd_epi16(acc, _mm256_set1_epi16(1))))
     }
 
+    #[inline(always)]
+    fn interleave(self, [a, b, c, d]: [__m256i; 4]) -> [__m256i; 4] {
+        op!({
+            let (ab, cd) = (_mm256_unpacklo_epi8(a, b), _mm256_unpacklo_epi8(c, d));
+            let (x, y) = (_mm256_unpackhi_epi8(a, b), _mm256_unpackhi_epi8(c, d));
+            [
+                _mm256_unpacklo_epi16(ab, cd),
+                _mm256_unpackhi_epi16(ab, cd),
+                _mm256_unpacklo_epi16(x, y),
+                _mm256_unpackhi_epi16(x, y),
+            ]
+        })
+    }
+    #[inline(always)]
+    fn flip(self, x: __m256i) -> __m256i {
+        op!(_mm256_xor_si256(x, _mm256_set1_epi8(i8::MIN)))
+    }
+
     const HALVES: usize = 2;
     const ZERO: i32 = 128;
     #[inline(always)]
@@ -228,6 +271,13 @@ impl Simd for Avx2 {
         match half {
             0 => op!(_mm256_and_si256(x, _mm256_set1_epi16(255))),
             _ => op!(_mm256_srli_epi16::<8>(x)),
+        }
+    }
+    #[inline(always)]
+    fn widen_signed(self, x: __m256i, half: usize) -> __m256i {
+        match half {
+            0 => op!(_mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(x))),
+            _ => op!(_mm256_srai_epi16::<8>(x)),
         }
     }
     #[inline(always)]
@@ -270,6 +320,70 @@ impl Simd for Avx2 {
     #[inline(always)]
     unsafe fn store_ints(self, p: *mut i32, v: __m256i) {
         access!(_mm256_storeu_si256(p.cast(), v))
+    }
+
+    #[inline(always)]
+    fn total(self, v: __m256i) -> i32 {
+        op!({
+            let v = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256::<1>(v));
+            let v = _mm_add_epi32(v, _mm_shuffle_epi32::<0b01_00_11_10>(v));
+            _mm_cvtsi128_si32(_mm_add_epi32(v, _mm_shuffle_epi32::<0b10_11_00_01>(v)))
+        })
+    }
+    #[inline(always)]
+    unsafe fn load_lanes(self, p: *const i32) -> [__m256i; 4] {
+        access!({
+            let [a, b, c, d] = [0, 8, 16, 24].map(|at| self.load_ints(p.add(at)));
+            [
+                _mm256_permute2x128_si256::<0x20>(a, c),
+                _mm256_permute2x128_si256::<0x31>(a, c),
+                _mm256_permute2x128_si256::<0x20>(b, d),
+                _mm256_permute2x128_si256::<0x31>(b, d),
+            ]
+        })
+    }
+    #[inline(always)]
+    unsafe fn store_lanes(self, p: *mut i32, [a, b, c, d]: [__m256i; 4]) {
+        access!({
+            self.store_ints(p, _mm256_permute2x128_si256::<0x20>(a, b));
+            self.store_ints(p.add(8), _mm256_permute2x128_si256::<0x20>(c, d));
+            self.store_ints(p.add(16), _mm256_permute2x128_si256::<0x31>(a, b));
+            self.store_ints(p.add(24), _mm256_permute2x128_si256::<0x31>(c, d));
+        })
+    }
+    #[inline(always)]
+    fn bits_as_floats(self, v: __m256i) -> __m256 {
+        op!(_mm256_castsi256_ps(v))
+    }
+    #[inline(always)]
+    fn rounded(self, v: __m256, top: __m256) -> __m256i {
+        // NaN is the second operand of the minimum, and becomes the lowest number as all do that are too large.
+        op!(_mm256_cvtps_epi32(_mm256_min_ps(top, v)))
+    }
+    #[inline(always)]
+    unsafe fn store_codes<const NV: usize>(self, p: *mut u8, v: [__m256i; NV], coder: Coder) {
+        const { assert!(NV.is_multiple_of(2)) };
+        for (i, [a, b]) in v.as_chunks().0.iter().enumerate() {
+            access!({
+                let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi32(*a, *b));
+                let words = _mm256_adds_epi16(words, _mm256_set1_epi16(coder.zero));
+                let codes =
+                    _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words));
+                let codes = _mm_max_epu8(codes, _mm_set1_epi8(coder.floor as i8));
+                let codes = _mm_xor_si128(codes, _mm_set1_epi8(coder.flip as i8));
+                _mm_storeu_si128(p.add(16 * i).cast(), codes);
+            });
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_lane_codes(self, p: *mut u8, [a, b, c, d]: [__m256i; 4], coder: Coder) {
+        access!({
+            let zero = _mm256_set1_epi16(coder.zero);
+            let low = _mm256_adds_epi16(_mm256_packs_epi32(a, b), zero);
+            let high = _mm256_adds_epi16(_mm256_packs_epi32(c, d), zero);
+            let codes = _mm256_max_epu8(_mm256_packus_epi16(low, high), _mm256_set1_epi8(coder.floor as i8));
+            _mm256_storeu_si256(p.cast(), _mm256_xor_si256(codes, _mm256_set1_epi8(coder.flip as i8)));
+        })
     }
 
     #[inline(always)]
@@ -464,6 +578,24 @@ impl<const VNNI: bool, const TABLES: bool> Simd for Avx512<VNNI, TABLES> {
         if VNNI { acc } else { op!(_mm512_add_epi32(seed, _mm512_madd_epi16(acc, _mm512_set1_epi16(1)))) }
     }
 
+    #[inline(always)]
+    fn interleave(self, [a, b, c, d]: [__m512i; 4]) -> [__m512i; 4] {
+        op!({
+            let (ab, cd) = (_mm512_unpacklo_epi8(a, b), _mm512_unpacklo_epi8(c, d));
+            let (x, y) = (_mm512_unpackhi_epi8(a, b), _mm512_unpackhi_epi8(c, d));
+            [
+                _mm512_unpacklo_epi16(ab, cd),
+                _mm512_unpackhi_epi16(ab, cd),
+                _mm512_unpacklo_epi16(x, y),
+                _mm512_unpackhi_epi16(x, y),
+            ]
+        })
+    }
+    #[inline(always)]
+    fn flip(self, x: __m512i) -> __m512i {
+        op!(_mm512_xor_si512(x, _mm512_set1_epi8(i8::MIN)))
+    }
+
     const HALVES: usize = if VNNI { 1 } else { 2 };
     const ZERO: i32 = 128;
     #[inline(always)]
@@ -472,6 +604,14 @@ impl<const VNNI: bool, const TABLES: bool> Simd for Avx512<VNNI, TABLES> {
             _ if VNNI => x,
             0 => op!(_mm512_and_si512(x, _mm512_set1_epi16(255))),
             _ => op!(_mm512_srli_epi16::<8>(x)),
+        }
+    }
+    #[inline(always)]
+    fn widen_signed(self, x: __m512i, half: usize) -> __m512i {
+        match half {
+            _ if VNNI => x,
+            0 => op!(_mm512_srai_epi16::<8>(_mm512_slli_epi16::<8>(x))),
+            _ => op!(_mm512_srai_epi16::<8>(x)),
         }
     }
     #[inline(always)]
@@ -522,6 +662,45 @@ impl<const VNNI: bool, const TABLES: bool> Simd for Avx512<VNNI, TABLES> {
     #[inline(always)]
     unsafe fn store_ints(self, p: *mut i32, v: __m512i) {
         access!(_mm512_storeu_si512(p.cast(), v))
+    }
+
+    #[inline(always)]
+    fn total(self, v: __m512i) -> i32 {
+        op!(_mm512_reduce_add_epi32(v))
+    }
+    #[inline(always)]
+    unsafe fn load_lanes(self, p: *const i32) -> [__m512i; 4] {
+        access!(transposed([0, 16, 32, 48].map(|at| self.load_ints(p.add(at)))))
+    }
+    #[inline(always)]
+    unsafe fn store_lanes(self, p: *mut i32, v: [__m512i; 4]) {
+        for (i, v) in op!(transposed(v)).into_iter().enumerate() {
+            access!(self.store_ints(p.add(16 * i), v));
+        }
+    }
+    #[inline(always)]
+    fn bits_as_floats(self, v: __m512i) -> __m512 {
+        op!(_mm512_castsi512_ps(v))
+    }
+    #[inline(always)]
+    fn rounded(self, v: __m512, top: __m512) -> __m512i {
+        // As with 256 bits.
+        op!(_mm512_cvtps_epi32(_mm512_min_ps(top, v)))
+    }
+    #[inline(always)]
+    unsafe fn store_codes<const NV: usize>(self, p: *mut u8, v: [__m512i; NV], coder: Coder) {
+        const { assert!(NV.is_multiple_of(4)) };
+        for (i, v) in v.as_chunks::<4>().0.iter().enumerate() {
+            access!({
+                let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+                let codes = _mm512_permutexvar_epi32(order, codes(*v, coder));
+                _mm512_storeu_si512(p.add(64 * i).cast(), codes);
+            });
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_lane_codes(self, p: *mut u8, v: [__m512i; 4], coder: Coder) {
+        access!(_mm512_storeu_si512(p.cast(), codes(v, coder)))
     }
 
     #[inline(always)]
