@@ -6,11 +6,11 @@
 
 use super::band::{self, Band, BandSize, PAIR};
 use super::output::{Place, Steps, Sum, finish, steps_bytes};
-use super::tile::{Chains, Codes, PIXELS, Results, Walk, cell};
+use super::tile::{Chains, Coded, Codes, PIXELS, Results, Walk, cell};
 use super::weights::Layout;
-use super::{Conv, ConvError, ConvInput, ConvOutput, ConvPart, ConvWeights};
+use super::{Conv, ConvError, ConvInput, ConvOutput, ConvPart, ConvWeights, ImageOrder};
 use crate::format::{STEP, STRIPE};
-use crate::simd::{Kernel, Simd};
+use crate::simd::{Coder, Kernel, Simd};
 use crate::source::{Bytes, Source, Trits};
 use crate::{PackedFormat, Scratch};
 use std::marker::PhantomData;
@@ -58,7 +58,7 @@ trait Kind: Copy {
     ///
     /// # Safety
     /// From each of its pixels, [`Walk::reach`] elements and [`band::OVER`] more lie in the band; [`Walk::all_steps`] steps of the
-    /// tile's rows lie in the panel.
+    /// tile's rows lie in the panel. What [`Coded`] names is there for its pixels and rows.
     unsafe fn tile<S: Simd>(s: S, tile: Tile<'_>, results: &mut Results<Self::Sum>, at: usize);
 }
 
@@ -71,6 +71,7 @@ struct Tile<'a> {
     walk: Walk,
     band: &'a [u8],
     panel: &'a [u8],
+    coded: Option<Coded<'a>>,
 }
 
 #[derive(Clone, Copy)]
@@ -120,35 +121,36 @@ impl<Src: Source> Kind for Ints<Src> {
         assert!(last <= band.len(), "the band holds what the tile reads");
         let (mut total, mut left) = (s.int(0), Src::run::<S>());
         let mut acc = Src::start(s, total);
-        for offset in walk.offsets() {
-            for at in (0..len).step_by(vector) {
-                if left == 0 {
-                    (total, left) = (Src::finish(s, acc, total), Src::run::<S>());
-                    acc = Src::start(s, total);
-                }
-                left -= 1;
-                // All of this vector's elements, or those before the run's end.
-                let inside = (len - at).min(vector);
-                // SAFETY: a vector has at most 64 bytes, as many as follow in the table; the band has as many elements past the
-                // last run.
-                unsafe {
-                    let w = s.load(ones.as_ptr().add(VECTOR - inside));
-                    acc = Src::dot(s, acc, w, s.load(band.as_ptr().add((pixel + offset) * cell + at)));
+        for outer in 0..walk.outer {
+            for inner in 0..walk.inner {
+                let offset = outer * walk.outer_step + inner * walk.inner_step;
+                let mut at = 0;
+                while at < len {
+                    if left == 0 {
+                        (total, left) = (Src::finish(s, acc, total), Src::run::<S>());
+                        acc = Src::start(s, total);
+                    }
+                    left -= 1;
+                    // All of this vector's elements, or those before the run's end.
+                    let inside = (len - at).min(vector);
+                    // SAFETY: a vector has at most 64 bytes, as many as follow in the table; the band has as many elements past
+                    // the last run.
+                    unsafe {
+                        let w = s.load(ones.as_ptr().add(VECTOR - inside));
+                        acc = Src::dot(s, acc, w, s.load(band.as_ptr().add((pixel + offset) * cell + at)));
+                    }
+                    at += vector;
                 }
             }
         }
-        let total = Src::finish(s, acc, total);
-        let mut lanes = [0i32; 16];
-        // SAFETY: no level has more than 16 lanes.
-        unsafe { s.store_ints(lanes.as_mut_ptr(), total) };
-        lanes.iter().fold(0i32, |t, v| t.wrapping_add(*v)).wrapping_mul(zero)
+        s.total(Src::finish(s, acc, total)).wrapping_mul(zero)
     }
     #[inline(always)]
     unsafe fn tile<S: Simd>(s: S, tile: Tile<'_>, results: &mut Results<i32>, at: usize) {
-        let Tile { m, pixels, walk, band, panel } = tile;
+        let Tile { m, pixels, walk, band, panel, coded } = tile;
         let (band, b, c) = (band.as_ptr(), panel.as_ptr(), results[at..].as_mut_ptr());
         // SAFETY: the caller's promise; results have 64 for each pixel, of which the tile's rows begin at `at`.
-        unsafe { s.tile(m, Codes::<Src> { band, pixels, walk, b, c, source: PhantomData }) }
+        unsafe { s.tile(m, Codes::<Src> { band, pixels, walk, b, c, coded, source: PhantomData }) }
     }
 }
 
@@ -169,7 +171,7 @@ impl Kind for Floats {
     }
     #[inline(always)]
     unsafe fn tile<S: Simd>(s: S, tile: Tile<'_>, results: &mut Results<f32>, at: usize) {
-        let Tile { m, pixels, walk, band, panel } = tile;
+        let Tile { m, pixels, walk, band, panel, .. } = tile;
         let band = bytemuck::cast_slice::<u8, f32>(band).as_ptr();
         let (b, c) = (panel.as_ptr(), results[at..].as_mut_ptr());
         // SAFETY: as for integers.
@@ -245,6 +247,7 @@ fn drive<S: Simd, K: Kind>(s: S, _: K, call: Direct<'_, '_>) -> Result<(), ConvE
         band,
         reads: bytemuck::cast_slice_mut(reads),
         steps: Steps::fill(steps, weights, output, input.signed_zero()),
+        coder: output.coder().filter(|_| shape.order == ImageOrder::Nhwc),
         output,
         has: (usize::MAX, 0),
         rows: (0, 0),
@@ -325,6 +328,8 @@ struct Pass<'a, 'o, S, K> {
     reads: &'a mut [i32],
     steps: Steps<'a>,
     output: &'a mut ConvOutput<'o>,
+    /// Where the output is of codes that tiles can write.
+    coder: Option<Coder>,
     /// The output row from which on the band is filled, and the group of `reads`.
     has: (usize, usize),
     rows: (usize, usize),
@@ -373,16 +378,36 @@ impl<S: Simd, K: Kind> Pass<'_, '_, S, K> {
                 *slot = offset;
             }
             let (pixels, walk, band) = (&offsets_of, self.walk, &*self.band);
-            let tile = |panel| Tile { m: these, pixels, walk, band, panel };
             let width = S::TILE[these - 1] * S::LANES;
+            // Tiles that are full of filters make codes themselves.
+            let coder = self.coder.filter(|_| first.is_multiple_of(width) && end.is_multiple_of(width));
             // Packed rows in multiples of the tile's width: what lies beyond the filters is computed and dropped.
             for row in (first / width * width..end).step_by(width) {
-                // SAFETY: asserted above for all pixels of the band; a stripe's rows follow each other by 4 bytes in each step.
+                let mut coded = None;
+                if let Some(coder) = coder {
+                    let channel = filters.channel + row - first;
+                    let place = channel - self.part.channels.0;
+                    let (offsets, scales) = self.steps.codes_of(channel, width);
+                    let reads = &self.reads[pixel..][..these];
+                    let pixels = from + pixel..from + pixel + these;
+                    coded = self.output.codes_at(pixels, place, width).map(|(to, stride)| Coded {
+                        offsets,
+                        scales,
+                        reads,
+                        coder,
+                        to,
+                        stride,
+                    });
+                }
+                // SAFETY: asserted above for all pixels of the band; a stripe's rows follow each other by 4 bytes in each step;
+                // offsets, scales, excesses and codes are as many as the tile has.
                 unsafe {
-                    K::tile(self.s, tile(&panel[4 * row..]), &mut results, row);
+                    let panel = &panel[4 * row..];
+                    let tile = Tile { m: these, pixels, walk, band, panel, coded };
+                    K::tile(self.s, tile, &mut results, row);
                 }
             }
-            for p in 0..these {
+            for p in 0..if coder.is_some() { 0 } else { these } {
                 let read = self.reads.get(pixel + p).copied().unwrap_or(0);
                 let (pixel, channel) = (from + pixel + p, filters.channel);
                 let place = Place { pixel, channel, first: self.part.channels.0 };

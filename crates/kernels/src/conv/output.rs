@@ -190,6 +190,10 @@ impl<'a> Steps<'a> {
     pub(super) fn codes_from(&self, c: usize) -> (&'a [i32], &'a [f32]) {
         (&self.offsets[c..], &self.scales[c..])
     }
+    /// The same of `n` channels.
+    pub(super) fn codes_of(&self, c: usize, n: usize) -> (&'a [i32], &'a [f32]) {
+        (&self.offsets[c..][..n], &self.scales[c..][..n])
+    }
     /// What values of channel `c` and those after it are multiplied with, and what is added to these.
     pub(super) fn values_from(&self, c: usize) -> (&'a [f32], &'a [f32]) {
         (&self.scales[c..], &self.bias[c..])

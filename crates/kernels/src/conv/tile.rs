@@ -5,7 +5,7 @@
 
 use super::band::PAIR;
 use crate::format::{STEP, STRIPE};
-use crate::simd::{Simd, TileKernel};
+use crate::simd::{Coder, Simd, TileKernel};
 use crate::source::Source;
 use std::marker::PhantomData;
 
@@ -27,11 +27,6 @@ pub(super) struct Walk {
 }
 
 impl Walk {
-    /// The runs' offsets, in the order of the weights.
-    pub(super) fn offsets(&self) -> impl Iterator<Item = usize> + use<> {
-        let w = *self;
-        (0..w.outer).flat_map(move |o| (0..w.inner).map(move |i| o * w.outer_step + i * w.inner_step))
-    }
     /// Band elements from a pixel's first to past its last, `cols` of them a step.
     pub(super) fn reach(&self, cols: usize) -> usize {
         (self.outer - 1) * self.outer_step + (self.inner - 1) * self.inner_step + cols * self.steps
@@ -49,9 +44,21 @@ pub(super) fn cell<S: Simd, Src: Source>() -> usize {
     if Src::planes::<S>() == 1 { 1 } else { PAIR }
 }
 
+/// How a tile's sums become codes, in registers: `offsets` and `scales` of its filters, what each of its pixels has in excess, and
+/// where the codes go, `stride` bytes from a pixel's to the next one's.
+#[derive(Clone, Copy)]
+pub(super) struct Coded<'a> {
+    pub(super) offsets: &'a [i32],
+    pub(super) scales: &'a [f32],
+    pub(super) reads: &'a [i32],
+    pub(super) coder: Coder,
+    pub(super) to: *mut u8,
+    pub(super) stride: usize,
+}
+
 /// Exact sums. `band`: from the first element on, [`cell`] bytes each, with [`Walk::reach`] elements after each of the tile's
 /// `pixels` (and one more where elements are pairs). `b`: [`Walk::all_steps`] steps, from the tile's first row on. `c`: rows of 64
-/// sums.
+/// sums, unless these are `coded` and go nowhere else.
 #[derive(Clone, Copy)]
 pub(super) struct Codes<'a, Src> {
     pub(super) band: *const u8,
@@ -59,6 +66,7 @@ pub(super) struct Codes<'a, Src> {
     pub(super) walk: Walk,
     pub(super) b: *const u8,
     pub(super) c: *mut i32,
+    pub(super) coded: Option<Coded<'a>>,
     pub(super) source: PhantomData<Src>,
 }
 
@@ -69,6 +77,15 @@ impl<Src: Source> TileKernel for Codes<'_, Src> {
         let planes = Src::planes::<S>();
         let mut b = self.b;
         let mut totals = [[s.int(0); NV]; M];
+        if let Some(coded) = &self.coded {
+            for (row, read) in totals.iter_mut().zip(coded.reads) {
+                let read = s.int(*read);
+                for (v, total) in row.iter_mut().enumerate() {
+                    // SAFETY: an offset for each filter.
+                    *total = s.sub(unsafe { s.load_ints(coded.offsets.as_ptr().add(v * S::LANES)) }, read);
+                }
+            }
+        }
         let mut acc = totals.map(|row| row.map(|total| Src::start(s, total)));
         // Steps until sums in the making must be finished. Levels that never must keep them in registers from run to run.
         let limit = Src::run::<S>();
@@ -117,6 +134,20 @@ impl<Src: Source> TileKernel for Codes<'_, Src> {
                     *total = Src::finish(s, acc, *total);
                 }
             }
+        }
+        if let Some(coded) = &self.coded {
+            // SAFETY: the number.
+            let top = unsafe { s.splat(&coded.coder.top) };
+            for (m, row) in totals.iter_mut().enumerate() {
+                for (v, total) in row.iter_mut().enumerate() {
+                    // SAFETY: a scale for each filter.
+                    let scale = unsafe { s.load_floats(coded.scales.as_ptr().add(v * S::LANES)) };
+                    *total = s.rounded(s.times(s.to_floats(*total), scale), top);
+                }
+                // SAFETY: a byte for each filter of each pixel.
+                unsafe { s.store_codes::<NV>(coded.to.add(m * coded.stride), *row, coded.coder) };
+            }
+            return;
         }
         for (m, row) in totals.iter().enumerate() {
             for (v, total) in row.iter().enumerate() {
