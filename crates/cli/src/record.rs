@@ -276,14 +276,25 @@ fn argument_to_json(given: &Given) -> Value {
     match &given.value {
         GivenValue::Number(text) => json!({"name": given.name, "number": text}),
         GivenValue::Array { data, uninit } => {
-            let mut value = json!({"name": given.name, "dtype": data.elem.to_string(), "shape": data.shape, "uninit": uninit});
-            // Zeros go without saying.
-            if data.bytes.iter().any(|b| *b != 0) {
-                value["data"] = BASE64.encode(&data.bytes).into();
-            }
+            let mut value = array_to_json(given, data);
+            value["uninit"] = (*uninit).into();
+            value
+        }
+        GivenValue::Filters { shape, data } => {
+            let mut value = array_to_json(given, data);
+            value["conv"] = shape.to_string().into();
             value
         }
     }
+}
+
+fn array_to_json(given: &Given, data: &Data) -> Value {
+    let mut value = json!({"name": given.name, "dtype": data.elem.to_string(), "shape": data.shape});
+    // Zeros go without saying.
+    if data.bytes.iter().any(|b| *b != 0) {
+        value["data"] = BASE64.encode(&data.bytes).into();
+    }
+    value
 }
 
 fn argument_from_json(at: &Member<'_>) -> anyhow::Result<Given> {
@@ -311,6 +322,10 @@ fn argument_from_json(at: &Member<'_>) -> anyhow::Result<Given> {
         bail!("argument `{name}`: {} bytes of data where its shape has {size}", bytes.len());
     }
     let data = Data { elem, shape, bytes };
+    if at.value.get("conv").is_some() {
+        let shape = at.get("conv")?.text()?.parse().with_context(|| format!("argument `{name}`"))?;
+        return Ok(Given { name, value: GivenValue::Filters { shape, data } });
+    }
     Ok(Given { name, value: GivenValue::Array { data, uninit: at.get("uninit")?.flag()? } })
 }
 
@@ -371,7 +386,8 @@ mod tests {
             args: vec![
                 given("n", GivenValue::Number("0.1".into())),
                 given("x", GivenValue::Array { data, uninit: false }),
-                given("y", GivenValue::Array { data: zeros, uninit: true }),
+                given("y", GivenValue::Array { data: zeros.clone(), uninit: true }),
+                given("w", GivenValue::Filters { shape: "4x4 1->1 2x2 p1".parse().unwrap(), data: zeros }),
             ],
             fuel: Some(u64::MAX),
             deterministic: false,

@@ -2,10 +2,11 @@
 
 use crate::failure::usage;
 use anyhow::{Context, bail};
+use phalanx::convolution::{Conv, ConvShape};
 use phalanx::data::{self, Data};
 use phalanx::exec::launch::{describe_param, find_param};
 use phalanx::isa::{Kernel as KernelData, PackFormat, ParamKind};
-use phalanx::{ArgValue, Cpu, RawView, Type};
+use phalanx::{ArgValue, Cpu, IntoArg, RawView, Type};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::str::FromStr;
@@ -94,6 +95,8 @@ pub enum GivenValue {
     Number(String),
     /// An array, also of weights that are to be packed; and whether it counts as never written.
     Array { data: Data, uninit: bool },
+    /// The filters of a convolution, in the order OIHW.
+    Filters { shape: ConvShape, data: Data },
 }
 
 /// Reads what `--arg` options ask for.
@@ -122,10 +125,7 @@ pub fn given(kernel: &KernelData, named: &[Named]) -> anyhow::Result<Vec<Given>>
                 data: array_of(value, *elem, None).with_context(context)?,
                 uninit: value.starts_with("uninit:"),
             },
-            ParamKind::Packed { format, .. } => GivenValue::Array {
-                data: array_of(value, weight_type(*format), Some((-1.0, 1.0))).with_context(context)?,
-                uninit: false,
-            },
+            ParamKind::Packed { format, .. } => weights(value, weight_type(*format)).with_context(context)?,
         };
         all.push(Given { name: name.clone(), value });
     }
@@ -172,6 +172,9 @@ impl Values {
                 }
                 (ParamKind::Packed { format, .. }, GivenValue::Array { data, .. }) => {
                     values.args.push((name.clone(), packed(data, *format).with_context(context)?));
+                }
+                (ParamKind::Packed { format, .. }, GivenValue::Filters { shape, data }) => {
+                    values.args.push((name.clone(), filters(data, *format, *shape).with_context(context)?));
                 }
                 _ => bail!("{}: the value is of another kind", context()),
             }
@@ -301,17 +304,50 @@ fn weight_type(format: PackFormat) -> Type {
     if phalanx::exec::native::packed_format(format).is_float() { Type::F32 } else { Type::I8 }
 }
 
+/// The weights that a value describes: an array, or `conv:SHAPE:` and an array of filters.
+fn weights(value: &str, ty: Type) -> anyhow::Result<GivenValue> {
+    let array = |value| array_of(value, ty, Some((-1.0, 1.0)));
+    let Some(rest) = value.strip_prefix("conv:") else {
+        return Ok(GivenValue::Array { data: array(value)?, uninit: false });
+    };
+    let form = "write conv:SHAPE:FILE.npy, SHAPE as in \"56x56 64->128 3x3 s2 p1\"";
+    let (shape, value) = rest.split_once(':').ok_or_else(|| usage(form))?;
+    let shape: ConvShape = shape.parse().map_err(|e| usage(format!("{e}")))?;
+    Ok(GivenValue::Filters { shape, data: array(value)? })
+}
+
+/// The values of an array of weights.
+fn numbers(Data { elem, bytes, .. }: &Data, format: PackFormat) -> anyhow::Result<Vec<f32>> {
+    match elem {
+        Type::F32 => Ok(bytes.as_chunks().0.iter().map(|b| f32::from_ne_bytes(*b)).collect()),
+        Type::I8 => Ok(bytes.iter().map(|b| f32::from(*b as i8)).collect()),
+        _ => bail!("packed weights are made of {}, not of {elem}", weight_type(format)),
+    }
+}
+
+/// The filters of a convolution from an array in the order OIHW.
+fn filters(data: &Data, format: PackFormat, shape: ConvShape) -> anyhow::Result<ArgValue> {
+    let conv = Conv::new(shape)?;
+    let expected = [shape.out_channels, conv.group_in(), shape.kernel[0], shape.kernel[1]];
+    if data.shape != expected {
+        bail!(
+            "filters are [out, in a group, rows, columns], here {expected:?}; the array has {:?}",
+            data.shape
+        );
+    }
+    Ok(phalanx::convolution::filters(format, shape, &numbers(data, format)?).map(Arc::new)?.into_arg())
+}
+
 /// Packed weights from an array of n rows by k columns.
 fn packed(data: &Data, format: PackFormat) -> anyhow::Result<ArgValue> {
-    let Data { elem, shape, bytes } = data;
-    let [n, k] = shape[..] else {
-        bail!("packed weights need two dimensions, rows and columns; the array has {}", shape.len());
+    let [n, k] = data.shape[..] else {
+        bail!(
+            "packed weights need two dimensions, rows and columns; the array has {} (filters of a convolution: \
+             conv:SHAPE:FILE.npy)",
+            data.shape.len()
+        );
     };
-    let weights: Vec<f32> = match elem {
-        Type::F32 => bytes.as_chunks().0.iter().map(|b| f32::from_ne_bytes(*b)).collect(),
-        Type::I8 => bytes.iter().map(|b| f32::from(*b as i8)).collect(),
-        _ => bail!("packed weights are made of {}, not of {elem}", weight_type(format)),
-    };
+    let weights = numbers(data, format)?;
     Ok(ArgValue::Packed(Arc::new(phalanx::exec::native::pack(format, n, k, &weights)?)))
 }
 

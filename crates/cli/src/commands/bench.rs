@@ -16,6 +16,7 @@ mod model;
 mod native;
 mod oclgrind;
 mod programs;
+mod resnet;
 mod resonance;
 mod rivals;
 mod samples;

@@ -35,7 +35,10 @@ Examples:
 
 VALUE of --arg is a number, FILE.npy, zeros:DTYPE:SHAPE, uninit:DTYPE:SHAPE or
 random:DTYPE:SHAPE:SEED, SHAPE as 4x8. Random floats are in -1..1, integers in
-0..=100. bf16 in .npy is uint16. Packed weights are an int8 array of -1, 0 and 1.
+0..=100. bf16 in .npy is uint16. Packed weights are an array of rows by columns,
+the filters of a convolution conv:SHAPE:VALUE, SHAPE as \"56x56 64->128 3x3 s2 p1\"
+and VALUE an array [out, in a group, rows, columns]: int8, or float32 for formats
+of floats.
 An array of n buffers takes n --arg options of one name; NAME[0] names one of
 them in --out and --print.")]
 pub struct Args {

@@ -1,6 +1,6 @@
 //! `run`: values in, results out, traps.
 
-use crate::support::{Folder, floats, npy};
+use crate::support::{Folder, floats, npy, npy_of};
 use serde_json::Value;
 
 const LAUNCH: &str = "run add.phx --arg x=x.npy --arg y=zeros:f32:3 --arg by=0.5 --grid 1 --block 4";
@@ -153,18 +153,36 @@ fn packed_weights_come_from_int8_arrays() {
         ))
     };
     folder.write("x.npy", npy("|i1", 2, &[10, 20]));
-    let mut weights = npy("|i1", 4, &[1, 1, 0xff, 1]);
-    // The shape (2, 2) has the length of (4,) and three spaces.
-    let at = weights.windows(5).position(|w| w == b"(4,),").unwrap();
-    weights.splice(at..at + 8, *b"(2, 2),}");
-    let end = weights.iter().position(|b| *b == b'\n').unwrap();
-    assert_eq!(&weights[at..at + 8], b"(2, 2),}");
-    weights[at + 8..end].fill(b' ');
-    folder.write("w.npy", &weights);
+    folder.write("w.npy", npy_of("|i1", "(2, 2)", &[1, 1, 0xff, 1]));
     assert_eq!(run("w.npy").expect(0).stdout, "y: i32[2]\n  30 10\n");
     run("x.npy").expect(1).says(&["two dimensions"]);
     run("zeros:i8:3x2").expect(1).says(&["packed"]);
     run("zeros:u8:2x2").expect(2).says(&["i8"]);
+}
+
+#[test]
+fn filters_of_a_convolution_come_from_arrays() {
+    let folder = Folder::new();
+    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/../../programs/conv2d.phx");
+    folder.write("conv2d.phx", std::fs::read(program).unwrap());
+    folder.write("x.npy", npy("|i1", 9, &[1; 9]));
+    folder.write("w.npy", npy_of("|i1", "(1, 1, 3, 3)", &[0, 1, 0, 1, 0xff, 1, 0, 1, 0]));
+    let launch = "run conv2d.phx --kernel conv2d_q --arg x=x.npy --arg y=zeros:i8:9 --arg scale=zeros:f32:1 --arg bias=zeros:i32:1 \
+        --arg n=1 --arg k=9 --arg rows=3 --arg images=1 --arg step_x=9 --arg step_y=9 --arg row_y=3 --arg channel_y=1 \
+        --arg tile_r=2 --arg tile_c=64 --arg zx=0 --arg zy=10 --print y";
+    folder.write("one.npy", npy("<f4", 1, &floats(&[1.0])));
+    let ones = launch.replace("scale=zeros:f32:1", "scale=one.npy");
+    let run = |w: &str| folder.run_with(&format!("{ones} --arg"), &[&format!("w={w}")]);
+    let found = run("conv:3x3 1->1 3x3 p1:w.npy").expect(0).stdout;
+    assert_eq!(found, "y: i8[9]\n  11 12 11 12 13 12 11 12 11\n");
+    run("conv:3x3 1->1 3x3 p1:random:i8:1x1x3x3:5").expect(0);
+    run("conv:3x3 1->2 3x3 p1:w.npy").expect(1).says(&["[2, 1, 3, 3]", "[1, 1, 3, 3]"]);
+    run("conv:1x1 1->1 3x3:w.npy").expect(1).says(&["spans 3 rows", "pad more"]);
+    run("conv:3x3 1->1 3x3 p1 winograd:w.npy").expect(1).says(&["integers are summed exactly"]);
+    run("conv:3x3 1-1 3x3:w.npy").expect(2).says(&["columns x rows"]);
+    run("conv:3x3 1->1 3x3").expect(2).says(&["conv:SHAPE:FILE.npy"]);
+    run("w.npy").expect(1).says(&["conv:SHAPE:FILE.npy"]);
+    run("conv:3x3 1->1 3x3 p1:zeros:u8:1x1x3x3").expect(2).says(&["i8"]);
 }
 
 #[test]

@@ -123,7 +123,12 @@ kernel add(in x: f32[], out y: f32[], by: f32) {
 
 /// A `.npy` file of one dimension with an element type such as `<f4`.
 pub fn npy(descr: &str, elements: usize, data: &[u8]) -> Vec<u8> {
-    let mut header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({elements},), }}");
+    npy_of(descr, &format!("({elements},)"), data)
+}
+
+/// A numpy file of a shape, as Python writes it.
+pub fn npy_of(descr: &str, shape: &str, data: &[u8]) -> Vec<u8> {
+    let mut header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}");
     while (10 + header.len() + 1) % 64 != 0 {
         header.push(' ');
     }

@@ -11,7 +11,7 @@ use crate::format::{STEP, STRIPE};
 use crate::{Input, Output, PackedFormat, PackedWeights, Panels, Rows, Scratch, Tile};
 use phalanx_simd::Tier;
 
-/// What the taps of some output rows may take, and no more than half of what input, weights and output take, unless one row needs
+/// What the taps and a stripe's sums of some output rows may take, and no more than half of what input, weights and output take, unless one row needs
 /// more.
 const TAPS_BYTES: usize = 256 << 10;
 
@@ -87,7 +87,7 @@ impl Call<'_> {
         let run = if input.is_float() { layout.cols } else { layout.padded };
         let k = layout.runs * run;
         let shared = size_of::<C>() * (conv.image_len() + conv.output_len()) + weights.bytes();
-        let fit = TAPS_BYTES.min(shared / 2) / (columns * k * size_of::<C>());
+        let fit = TAPS_BYTES.min(shared / 2) / (columns * (k * size_of::<C>() + 4 * STRIPE));
         let most = fit.clamp(1, (part.rows.1 - part.rows.0).max(1));
         let inner = layout.runs / s.kernel[0];
         let line = |bytes: usize| bytes.next_multiple_of(64);

@@ -35,10 +35,12 @@ proptest! {
         let mut scratch = Scratch::new();
         let by_definition: Vec<f32> = whole(None, &ConvWeights::floats(&plain, &w).unwrap(), x, after, &mut scratch);
         let expected: Vec<f32> = whole(None, &weights, x, after, &mut scratch);
-        let largest = by_definition.iter().fold(0f32, |m, v| m.max(v.abs()));
+        let magnitude = |v: &[f32]| v.iter().fold(0f32, |m, v| m.max(v.abs()));
+        // A spectrum mixes all outputs: where all of them are sums of next to nothing, it is as good as a product is exact.
+        let least = 0.01 * magnitude(&input) * magnitude(&w) * magnitude(&scales);
+        let largest = magnitude(&by_definition).max(least);
         for (a, b) in by_definition.iter().zip(&expected) {
-            // Outputs with hardly any sum lie among others that a spectrum mixes with them.
-            prop_assert!((a - b).abs() <= 1e-3 * largest.max(1e-3), "{} {}: {} {}", algorithm, shape, a, b);
+            prop_assert!((a - b).abs() <= 1e-3 * largest, "{} {}: {} {}", algorithm, shape, a, b);
         }
         if algorithm.order() == Algorithm::Direct {
             prop_assert_eq!(bits(&by_definition), bits(&expected));

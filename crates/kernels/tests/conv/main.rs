@@ -6,6 +6,8 @@ use phalanx_simd::Tier;
 use proptest::prelude::*;
 
 mod algorithms;
+mod edges;
+mod memory;
 
 fn random(seed: u64) -> impl FnMut() -> u64 {
     let mut state = seed | 1;
