@@ -30,16 +30,17 @@ impl Layout {
     fn new<S: Simd>(format: PackedFormat, m: usize, k: usize) -> Layout {
         let padded = format.padded(k);
         let halves = halves::<S>(format);
-        let few = m <= FEW;
         // Bytes a column of 64 rows has where the tiles read it.
         let column = match format {
             PackedFormat::F32 | PackedFormat::F16 | PackedFormat::Bf16 => 4 * STRIPE,
             _ => halves * STRIPE,
         };
         let unit = format.block().unwrap_or(format.step_cols());
-        let tile = if format.block().is_some() { S::BLOCKS } else { S::TILE };
         // One tile of all rows of a stripe goes over the weights once.
-        let once = m.checked_sub(1).and_then(|i| tile.get(i)).is_some_and(|nv| nv * S::LANES == STRIPE);
+        let once = m
+            .checked_sub(1)
+            .and_then(|i| tiles::<S>(format, m).get(i))
+            .is_some_and(|nv| nv * S::LANES == STRIPE);
         let run = if once || (m == 1 && one_run::<S>(format)) {
             padded
         } else {
@@ -48,7 +49,7 @@ impl Layout {
             units.div_ceil(units.div_ceil(most).max(1)) * unit
         };
         let run = run.max(unit);
-        let unpacked = !few && !stored_as_read::<S>(format);
+        let unpacked = !direct::<S>(format, m);
         let scales = format.block().map_or(0, |block| run / block * SCALES);
         Layout {
             copied: (!format.is_float() && (padded != k || halves != 1)).then_some(padded * halves),
@@ -80,6 +81,32 @@ fn stored_as_read<S: Simd>(format: PackedFormat) -> bool {
         PackedFormat::F32 => true,
         _ => false,
     }
+}
+
+/// Whether tiles of `m` rows read the packed form itself.
+fn direct<S: Simd>(format: PackedFormat, m: usize) -> bool {
+    m <= FEW || stored_as_read::<S>(format)
+}
+
+/// Whether tiles of `m` rows separate codes that share a byte on the way, each of them anew.
+fn unpacking<S: Simd>(format: PackedFormat, m: usize) -> bool {
+    let codes =
+        matches!(format, PackedFormat::T2 | PackedFormat::T3 | PackedFormat::T2Blocks | PackedFormat::Q4_0);
+    codes && direct::<S>(format, m)
+}
+
+/// The register tiles of a product of `m` rows.
+fn tiles<S: Simd>(format: PackedFormat, m: usize) -> &'static [usize] {
+    match format.block() {
+        _ if m > 1 && unpacking::<S>(format, m) => S::DIRECT,
+        Some(_) => S::BLOCKS,
+        None => S::TILE,
+    }
+}
+
+/// Rows of a tile, where `m` rows are divided into tiles of about one height.
+fn height(m: usize, tiles: &[usize]) -> usize {
+    m.div_ceil(m.div_ceil(tiles.len()).max(1)).max(1)
 }
 
 /// Whether one row of activations is multiplied with whole stripes, by a kernel of `vector.rs`.
@@ -284,7 +311,8 @@ impl<S: Simd> Integers<'_, S> {
         // The sums to take off, not what to start with: runs of columns continue each other's sums.
         seeds.iter_mut().for_each(|seed| *seed = seed.wrapping_neg());
         let direct = layout.panel == 0;
-        let tile_rows = if direct && D::planes::<S>() > 1 { S::DIRECT } else { S::TILE.len() };
+        let (tiles, unpacking) = (tiles::<S>(format, m), m > 1 && unpacking::<S>(format, m));
+        let tile_rows = height(m, tiles);
         let count = match &y {
             Output::Sums(tile) => tile.cols(),
             Output::Floats { tile, .. } => tile.cols(),
@@ -320,7 +348,7 @@ impl<S: Simd> Integers<'_, S> {
                 }
                 for row in (0..m).step_by(tile_rows) {
                     let here = tile_rows.min(m - row);
-                    for sub in subpanels(S::TILE[here - 1] * S::LANES, from, to) {
+                    for sub in subpanels(tiles[here - 1] * S::LANES, from, to) {
                         let c = sums[row * STRIPE + sub..].as_mut_ptr();
                         let fresh = start == 0;
                         // SAFETY: `packed` or its expansion is `steps` steps (times planes) of 64 rows, of which the tile's
@@ -331,7 +359,8 @@ impl<S: Simd> Integers<'_, S> {
                             if direct {
                                 let b = packed.as_ptr().add(4 * sub);
                                 let source = PhantomData::<D>;
-                                s.tile(here, Ints::<D, true> { b, steps, a, lda, c, fresh, source });
+                                let ints = Ints::<D, true> { b, steps, a, lda, c, fresh, source };
+                                if unpacking { s.direct(here, ints) } else { s.tile(here, ints) }
                             } else {
                                 let b = panel.as_ptr().add(4 * sub);
                                 let steps = steps * D::planes::<S>();
@@ -378,7 +407,8 @@ impl<S: Simd> Integers<'_, S> {
         let sums: &mut [f32] = bytemuck::cast_slice_mut(sums);
         let (a, lda) = self.prepare(&layout, D::zero::<S>(), copy, seeds);
         let direct = layout.panel == 0;
-        let tile_rows = S::BLOCKS.len();
+        let (tiles, unpacking) = (tiles::<S>(format, m), m > 1 && unpacking::<S>(format, m));
+        let tile_rows = height(m, tiles);
         let padded = format.padded(k);
         let steps = block / format.step_cols();
         let planes = D::planes::<S>();
@@ -414,7 +444,7 @@ impl<S: Simd> Integers<'_, S> {
                 }
                 for row in (0..m).step_by(tile_rows) {
                     let here = tile_rows.min(m - row);
-                    for sub in subpanels(S::BLOCKS[here - 1] * S::LANES, from, to) {
+                    for sub in subpanels(tiles[here - 1] * S::LANES, from, to) {
                         let c = sums[row * STRIPE + sub..].as_mut_ptr();
                         let seeds = seeds[row * layout.seeds + start / block..].as_ptr();
                         // SAFETY: `packed` or its expansion is `blocks` blocks of 64 scales and their steps, of which the
@@ -436,10 +466,10 @@ impl<S: Simd> Integers<'_, S> {
                                 c,
                                 fresh: start == 0,
                             };
-                            if direct {
-                                s.blocks(here, Blocks::<D, true>(tile, PhantomData));
-                            } else {
-                                s.blocks(here, Blocks::<U, false>(tile, PhantomData));
+                            match (direct, unpacking) {
+                                (false, _) => s.blocks(here, Blocks::<U, false>(tile, PhantomData)),
+                                (true, false) => s.blocks(here, Blocks::<D, true>(tile, PhantomData)),
+                                (true, true) => s.direct(here, Blocks::<D, true>(tile, PhantomData)),
                             }
                         }
                     }
@@ -478,7 +508,7 @@ fn floats<S: Simd, E: Float>(
     let panel: &mut [f32] = bytemuck::cast_slice_mut(panel);
     let sums: &mut [f32] = bytemuck::cast_slice_mut(sums);
     let direct = panel.is_empty();
-    let tile_rows = S::TILE.len();
+    let tile_rows = height(m, S::TILE);
     let (lda, size) = (rows.stride(), format.step_bytes());
     for (stripe, from, to, at) in stripes(first, tile.cols()) {
         let bytes = w.stripe(stripe);

@@ -46,12 +46,13 @@ pub fn f32_rate(tier: Tier, budget: Duration) -> Option<f64> {
 /// by the instructions that it cannot do without, from registers; `None` as for [`int8_rate`].
 ///
 /// These are the multiplications and additions: of bytes by bytes, which take pairs of 16 bits where a level has no dot product for
-/// them, of codes by bytes, or fused ones. For one row of ternary weights also those that separate the codes, once for each
-/// multiplication; with more rows a separation serves them all.
+/// them, of codes by bytes, or fused ones. For one row also those that make operands of what is stored, codes apart for ternary weights
+/// and pairs of 16 bits of bytes, once for each multiplication; with more rows that serves them all.
 pub fn product_rate(tier: Tier, format: PackedFormat, m: usize, budget: Duration) -> Option<f64> {
     let of = match format {
         PackedFormat::F32 | PackedFormat::F16 | PackedFormat::Bf16 => return f32_rate(tier, budget),
         PackedFormat::T2 | PackedFormat::T2Blocks if m == 1 => loops::planes(tier),
+        PackedFormat::I8 | PackedFormat::Q8_0 if m == 1 => loops::stored_bytes(tier),
         PackedFormat::I8 | PackedFormat::Q8_0 => loops::bytes(tier),
         _ => loops::int8(tier),
     };
@@ -263,6 +264,26 @@ mod loops {
     chains!(madd256, "ymm", "vpmaddwd ymm12, ymm14, ymm15", "vpaddd ymm\\r, ymm\\r, ymm12");
     chains!(madd512, "zmm", "vpmaddwd zmm12, zmm14, zmm15", "vpaddd zmm\\r, zmm\\r, zmm12");
     chains!(
+        stored256,
+        "ymm",
+        "vpand ymm12, ymm14, ymm15",
+        "vpsrlw ymm13, ymm14, 8",
+        "vpmaddwd ymm12, ymm12, ymm15",
+        "vpmaddwd ymm13, ymm13, ymm15",
+        "vpaddd ymm\\r, ymm\\r, ymm12",
+        "vpaddd ymm\\r, ymm\\r, ymm13"
+    );
+    chains!(
+        stored512,
+        "zmm",
+        "vpandd zmm12, zmm14, zmm15",
+        "vpsrlw zmm13, zmm14, 8",
+        "vpmaddwd zmm12, zmm12, zmm15",
+        "vpmaddwd zmm13, zmm13, zmm15",
+        "vpaddd zmm\\r, zmm\\r, zmm12",
+        "vpaddd zmm\\r, zmm\\r, zmm13"
+    );
+    chains!(
         planes256, "ymm", "vpsrlw ymm13, ymm14, 4";
         "vpand ymm12, ymm14, ymm15", "vpmaddubsw ymm12, ymm12, ymm15", "vpaddw ymm\\r, ymm\\r, ymm12"
     );
@@ -295,6 +316,14 @@ mod loops {
         match tier {
             Tier::Avx2 => Some((madd256, 16.0)),
             Tier::Avx512 => Some((madd512, 32.0)),
+            _ => int8(tier),
+        }
+    }
+    /// As [`bytes`], with what makes pairs of 16 bits of the bytes on one side.
+    pub(super) fn stored_bytes(tier: Tier) -> Option<(super::Loop, f64)> {
+        match tier {
+            Tier::Avx2 => Some((stored256, 32.0)),
+            Tier::Avx512 => Some((stored512, 64.0)),
             _ => int8(tier),
         }
     }
@@ -373,6 +402,9 @@ mod loops {
         None
     }
     pub(super) fn bytes(_: Tier) -> Option<(super::Loop, f64)> {
+        None
+    }
+    pub(super) fn stored_bytes(_: Tier) -> Option<(super::Loop, f64)> {
         None
     }
     pub(super) fn planes(_: Tier) -> Option<(super::Loop, f64)> {

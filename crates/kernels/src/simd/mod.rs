@@ -111,8 +111,8 @@ pub(crate) trait Simd: Copy {
     const LANES: usize;
     /// Vectors of the register tile of one row of activations, of two, and so on to its most rows.
     const TILE: &'static [usize];
-    /// Rows of the tile where weights are unpacked on the way.
-    const DIRECT: usize;
+    /// As [`Simd::TILE`] where weights are unpacked on the way.
+    const DIRECT: &'static [usize];
     /// As [`Simd::TILE`] with a scale for each block.
     const BLOCKS: &'static [usize];
     /// Four bytes in each lane.
@@ -133,6 +133,11 @@ pub(crate) trait Simd: Copy {
     /// # Safety
     /// As [`TileKernel::run`].
     unsafe fn tile<T: TileKernel>(self, m: usize, t: T);
+    /// As [`Simd::tile`] with [`Simd::DIRECT`].
+    ///
+    /// # Safety
+    /// As [`TileKernel::run`].
+    unsafe fn direct<T: TileKernel>(self, m: usize, t: T);
     /// As [`Simd::tile`] with [`Simd::BLOCKS`].
     ///
     /// # Safety

@@ -103,7 +103,7 @@ fn fcvtl(h: uint16x4_t) -> float32x4_t {
 impl<const LEVEL: u8> Simd for Neon<LEVEL> {
     const LANES: usize = 4;
     const TILE: &'static [usize] = &[16, 8, 4, 4, 4, 4];
-    const DIRECT: usize = 4;
+    const DIRECT: &'static [usize] = &[16, 8, 4, 4];
     const BLOCKS: &'static [usize] = &[8, 4, 4, 2, 2, 2];
     type B = uint8x16_t;
     type I = int32x4_t;
@@ -124,6 +124,10 @@ impl<const LEVEL: u8> Simd for Neon<LEVEL> {
     #[inline(always)]
     unsafe fn tile<T: TileKernel>(self, m: usize, t: T) {
         by_rows!(self, m, t, 1: 16 2: 8 3: 4 4: 4 5: 4 6: 4)
+    }
+    #[inline(always)]
+    unsafe fn direct<T: TileKernel>(self, m: usize, t: T) {
+        by_rows!(self, m, t, 1: 16 2: 8 3: 4 4: 4)
     }
     #[inline(always)]
     unsafe fn blocks<T: TileKernel>(self, m: usize, t: T) {

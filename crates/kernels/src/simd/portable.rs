@@ -24,7 +24,7 @@ pub(crate) struct Portable;
 impl Simd for Portable {
     const LANES: usize = N;
     const TILE: &'static [usize] = &[2, 2];
-    const DIRECT: usize = 2;
+    const DIRECT: &'static [usize] = &[2, 2];
     const BLOCKS: &'static [usize] = &[2, 2];
     type B = [[u8; 4]; N];
     type I = [i32; N];
@@ -42,6 +42,10 @@ impl Simd for Portable {
     }
     #[inline(always)]
     unsafe fn tile<T: TileKernel>(self, m: usize, t: T) {
+        by_rows!(self, m, t, 1: 2 2: 2)
+    }
+    #[inline(always)]
+    unsafe fn direct<T: TileKernel>(self, m: usize, t: T) {
         by_rows!(self, m, t, 1: 2 2: 2)
     }
     #[inline(always)]

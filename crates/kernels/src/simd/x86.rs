@@ -143,8 +143,8 @@ fn call_tables<K: Kernel>(s: Avx512<true, true>, k: K) -> K::Out {
 impl Simd for Avx2 {
     const LANES: usize = 8;
     const TILE: &'static [usize] = &[8, 2, 2, 2, 2, 2];
-    const DIRECT: usize = 4;
-    const BLOCKS: &'static [usize] = &[4, 2, 2];
+    const DIRECT: &'static [usize] = &[8, 2, 2, 2, 1, 1, 1, 1];
+    const BLOCKS: &'static [usize] = &[4, 2, 2, 2, 2, 2];
     type B = __m256i;
     type I = __m256i;
     type F = __m256;
@@ -161,8 +161,12 @@ impl Simd for Avx2 {
         by_rows!(self, m, t, 1: 8 2: 2 3: 2 4: 2 5: 2 6: 2)
     }
     #[inline(always)]
+    unsafe fn direct<T: TileKernel>(self, m: usize, t: T) {
+        by_rows!(self, m, t, 1: 8 2: 2 3: 2 4: 2 5: 1 6: 1 7: 1 8: 1)
+    }
+    #[inline(always)]
     unsafe fn blocks<T: TileKernel>(self, m: usize, t: T) {
-        by_rows!(self, m, t, 1: 4 2: 2 3: 2)
+        by_rows!(self, m, t, 1: 4 2: 2 3: 2 4: 2 5: 2 6: 2)
     }
 
     #[inline(always)]
@@ -454,8 +458,8 @@ fn widen_quad([a, b, c, d]: [i8; 4], out: &mut [u8]) {
 impl<const VNNI: bool, const TABLES: bool> Simd for Avx512<VNNI, TABLES> {
     const LANES: usize = 16;
     const TILE: &'static [usize] = &[4, 4, 4, 4, 4, 4];
-    const DIRECT: usize = 4;
-    const BLOCKS: &'static [usize] = &[4, 4, 2, 2, 2, 2];
+    const DIRECT: &'static [usize] = &[4, 4, 4, 4];
+    const BLOCKS: &'static [usize] = &[4, 4, 4, 4, 2, 2];
     type B = __m512i;
     type I = __m512i;
     type F = __m512;
@@ -482,8 +486,12 @@ impl<const VNNI: bool, const TABLES: bool> Simd for Avx512<VNNI, TABLES> {
         by_rows!(self, m, t, 1: 4 2: 4 3: 4 4: 4 5: 4 6: 4)
     }
     #[inline(always)]
+    unsafe fn direct<T: TileKernel>(self, m: usize, t: T) {
+        by_rows!(self, m, t, 1: 4 2: 4 3: 4 4: 4)
+    }
+    #[inline(always)]
     unsafe fn blocks<T: TileKernel>(self, m: usize, t: T) {
-        by_rows!(self, m, t, 1: 4 2: 4 3: 2 4: 2 5: 2 6: 2)
+        by_rows!(self, m, t, 1: 4 2: 4 3: 4 4: 4 5: 2 6: 2)
     }
 
     #[inline(always)]
