@@ -144,7 +144,7 @@ impl Simd for Avx2 {
     const LANES: usize = 8;
     const TILE: &'static [usize] = &[8, 2, 2, 2, 2, 2];
     const DIRECT: &'static [usize] = &[8, 2, 2, 2, 1, 1, 1, 1];
-    const BLOCKS: &'static [usize] = &[4, 2, 2, 2, 2, 2];
+    const BLOCKS: &'static [usize] = &[8, 2, 2, 2, 2, 2];
     type B = __m256i;
     type I = __m256i;
     type F = __m256;
@@ -166,7 +166,7 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     unsafe fn blocks<T: TileKernel>(self, m: usize, t: T) {
-        by_rows!(self, m, t, 1: 4 2: 2 3: 2 4: 2 5: 2 6: 2)
+        by_rows!(self, m, t, 1: 8 2: 2 3: 2 4: 2 5: 2 6: 2)
     }
 
     #[inline(always)]
