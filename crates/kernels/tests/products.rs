@@ -49,12 +49,17 @@ fn pick(kind: Kind, low: i8, high: i8, random: u64, weight: bool) -> i8 {
     }
 }
 
-fn weights(format: PackedFormat, n: usize, k: usize, kind: Kind, random: &mut Random) -> PackedWeights {
-    let (low, high) = match format {
+/// The values of an integer layout.
+fn range(format: PackedFormat) -> (i8, i8) {
+    match format {
         PackedFormat::T2 | PackedFormat::T3 | PackedFormat::T2Blocks => (-1, 1),
         PackedFormat::Q4_0 => (-8, 7),
         _ => (-128, 127),
-    };
+    }
+}
+
+fn weights(format: PackedFormat, n: usize, k: usize, kind: Kind, random: &mut Random) -> PackedWeights {
+    let (low, high) = range(format);
     let packed = match format {
         PackedFormat::F32 => PackedWeights::pack_f32(n, k, |_, out| out.fill_with(|| random.float())),
         PackedFormat::F16 | PackedFormat::Bf16 => {
@@ -142,6 +147,54 @@ proptest! {
         seed: u64,
     ) {
         compare(format, (m, n, k), kind, seed);
+    }
+}
+
+/// Every number of rows that a register tile has, by shapes that are empty, single, prime, whole stripes and one beside them.
+#[test]
+fn every_tile_height_at_the_edges() {
+    let mut seed = 3;
+    for format in PackedFormat::ALL.iter().copied() {
+        for m in (0..=9).chain([11, 12, 13, 23]) {
+            for (n, k) in [(0, 5), (7, 0), (1, 1), (61, 17), (64, 256), (65, 263), (131, 31)] {
+                seed += 2;
+                compare(format, (m, n, k), Kind::Random, seed);
+            }
+        }
+    }
+}
+
+/// Each code that a layout has by activations at and between their ends, against the product of two numbers.
+#[test]
+fn every_code_of_every_layout() {
+    let values = [-128i8, -127, -64, -1, 0, 1, 2, 63, 64, 100, 126, 127];
+    for format in PackedFormat::ALL.iter().copied().filter(|f| !f.is_float()) {
+        let (low, high) = range(format);
+        let (n, k) = ((i32::from(high) - i32::from(low) + 1) as usize, 37);
+        let code = |row: usize| (i32::from(low) + row as i32) as i8;
+        let w = if format.block().is_some() {
+            PackedWeights::pack_blocks(format, n, k, |row, out, scales| {
+                out.fill(code(row));
+                scales.fill(0x3c00);
+            })
+        } else {
+            PackedWeights::pack(format, n, k, Scales::None, |row, out| out.fill(code(row)))
+        };
+        let w = w.expect("it fits");
+        for m in 1..=values.len() {
+            let rows: Vec<i8> = values[..m].iter().flat_map(|v| [*v; 37]).collect();
+            for tier in Tier::available() {
+                let mut y = vec![0f32; m * n];
+                let x = Input::Codes { rows: Rows::new(&rows, m, k, k).expect("shape"), scales: None };
+                let tile = Tile::new(&mut y, m, n, n).expect("shape");
+                let out = Output::Floats { tile, bias: None, activation: Activation::None };
+                matmul(tier, &w, 0, x, out, &mut Scratch::new()).expect("fits");
+                for (i, y) in y.iter().enumerate() {
+                    let exact = 37 * i32::from(values[i / n]) * i32::from(code(i % n));
+                    assert_eq!(*y, exact as f32, "{tier} {format}: {} by {}", values[i / n], code(i % n));
+                }
+            }
+        }
     }
 }
 
