@@ -410,8 +410,9 @@ impl Decoder<'_> {
             _ => (0, 0),
         };
         let buffers = match m.base {
-            Base::Param(p) => match self.kernel.params[p as usize].kind {
-                ParamKind::Buffer { count, .. } => count.unwrap_or(1),
+            Base::Param(p) => match self.kernel.params.get(p as usize).map(|p| &p.kind) {
+                Some(ParamKind::Buffer { count, .. }) => count.unwrap_or(1),
+                // No buffer, or none at all: operations on pools.
                 _ => 1,
             },
             _ => 1,

@@ -132,6 +132,20 @@ fn pools_allocate_and_refuse_freed_handles() {
 }
 
 #[test]
+fn pools_need_no_parameter() {
+    let text = "kernel k() {
+        let h: u64; let v: u32
+            pool.alloc.u32 h, 2
+            pool.st.u32 h, 1, %lane.x
+            pool.ld.u32 v, h, 1
+            pool.free h
+            pool.free h
+            exit
+        }";
+    assert_eq!(place(&trap(text, &[], config(1, 5))), (TrapKind::BadHandle, 0, 0, 7));
+}
+
+#[test]
 fn private_arrays_belong_to_their_lane() {
     let text = "kernel k(out y: i8[]) {
         private tmp: i8[4]
