@@ -29,5 +29,6 @@ pub use random::{named_shape, random_file, shape_names};
 pub use sample::{Sampler, Sampling};
 pub use session::{CacheType, Config, Entry, Session, Spent};
 
+pub use phalanx::kernels::Split;
 pub use phalanx_tokens::{Stream, Tokeniser};
 pub use phalanx_weights::{Activation, ModelFile, Shape};

@@ -8,6 +8,7 @@ use phalanx_formats::{Format, quantise};
 use phalanx_weights::{Evidence, Layout, ModelFile};
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A matrix and what is added to its products.
 #[derive(Clone, Debug)]
@@ -38,6 +39,10 @@ pub(crate) enum Rows {
     Q8_0(Buffer<F16>, Buffer<i8>),
 }
 
+/// Rows of the embedding that are read from a mapped file before its pages are given back. The system maps many pages around each
+/// that is touched, so that after some thousand tokens all of the file would count as this process's memory.
+const RELEASE: usize = 16;
+
 /// A graph with its weights, packed for the products, on a device. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Model(Arc<Inner>);
@@ -48,6 +53,10 @@ struct Inner {
     graph: Graph,
     layout: (Layout, Evidence),
     rows: Rows,
+    /// The file that they are read from where they lie.
+    file: Option<Arc<ModelFile>>,
+    /// Rows read since its pages were given back.
+    read: AtomicUsize,
     layers: Vec<Layer>,
     output_norm: Buffer<f32>,
     head: Linear,
@@ -56,6 +65,7 @@ struct Inner {
 /// What a [`Model`] is made from.
 pub(crate) struct Parts {
     pub(crate) rows: Rows,
+    pub(crate) file: Option<Arc<ModelFile>>,
     pub(crate) layers: Vec<Layer>,
     pub(crate) output_norm: Buffer<f32>,
     pub(crate) head: Linear,
@@ -134,12 +144,24 @@ impl Model {
         let head = linear(&graph.head)?;
         let rows = table(cpu, file, &graph)?;
         let output_norm = vector(&graph.output_norm, d)?;
-        Ok(Model::of(cpu, graph, layout, Parts { rows, layers, output_norm, head }))
+        // Whatever it is read as, it may have been read where it lies.
+        let file = Some(Arc::clone(file));
+        Ok(Model::of(cpu, graph, layout, Parts { rows, file, layers, output_norm, head }))
     }
 
     pub(crate) fn of(cpu: &Cpu, graph: Graph, layout: (Layout, Evidence), parts: Parts) -> Model {
-        let Parts { rows, layers, output_norm, head } = parts;
-        Model(Arc::new(Inner { cpu: cpu.clone(), graph, layout, rows, layers, output_norm, head }))
+        let Parts { rows, file, layers, output_norm, head } = parts;
+        let (cpu, read) = (cpu.clone(), AtomicUsize::new(0));
+        Model(Arc::new(Inner { cpu, graph, layout, rows, file, read, layers, output_norm, head }))
+    }
+
+    /// Tells that so many rows of the embedding were read.
+    pub(crate) fn has_read(&self, rows: usize) {
+        let Some(file) = &self.0.file else { return };
+        if self.0.read.fetch_add(rows, Ordering::Relaxed) + rows >= RELEASE {
+            self.0.read.store(0, Ordering::Relaxed);
+            file.release(EMBEDDING);
+        }
     }
 
     /// The device.

@@ -45,11 +45,14 @@ pub struct Config {
     pub rows: usize,
     /// Nanoseconds of work that are worth a thread ([`crate::ParallelConfig::min_work_per_thread`]).
     pub min_work: u64,
+    /// Along what products are divided over threads: features (weight rows), the batch (rows of a run), or both; without it, what
+    /// shape and threads suggest. No bit depends on it.
+    pub split: Option<Split>,
 }
 
 impl Default for Config {
     fn default() -> Config {
-        Config { context: 0, texts: 1, cache: CacheType::default(), rows: 0, min_work: MIN_WORK }
+        Config { context: 0, texts: 1, cache: CacheType::default(), rows: 0, min_work: MIN_WORK, split: None }
     }
 }
 
@@ -69,7 +72,7 @@ const TILE: usize = 64;
 /// Rows at most and at least, where the session chooses.
 const ROWS: (usize, usize) = (16, 256);
 /// Bytes of intermediates that are always allowed, and the share of the weights that is.
-const ARENA: (usize, usize) = (4 << 20, 40);
+const ARENA: (usize, usize) = (4 << 20, 60);
 /// Bytes of logits of one run of the head.
 const LOGITS: usize = 8 << 20;
 
@@ -110,6 +113,7 @@ struct Part {
     now: (usize, usize),
     threads: usize,
     min_work: u64,
+    split: Option<Split>,
 }
 
 /// A [`Part`] being recorded.
@@ -122,15 +126,18 @@ struct Recording {
     /// Rows at most.
     most: usize,
     min_work: u64,
+    split: Option<Split>,
 }
 
 /// Codes of activations and their divisors.
 type Codes = (Buffer<i8>, Buffer<f32>);
 
 impl Recording {
-    fn new(cpu: &Cpu, most: usize, min_work: u64) -> Recording {
+    fn new(cpu: &Cpu, most: usize, config: &Config) -> Recording {
         let (steps, products, attention) = (Vec::new(), Vec::new(), Vec::new());
-        Recording { cpu: cpu.clone(), record: cpu.sequence(), steps, products, attention, most, min_work }
+        let Config { min_work, split, .. } = *config;
+        let (cpu, record) = (cpu.clone(), cpu.sequence());
+        Recording { cpu, record, steps, products, attention, most, min_work, split }
     }
 
     fn floats(&mut self, cols: usize) -> Result<Buffer<f32>, EngineError> {
@@ -218,7 +225,7 @@ impl Recording {
     }
 
     fn finish(self) -> Result<Part, EngineError> {
-        let Recording { cpu, record, steps, products, attention, min_work, .. } = self;
+        let Recording { cpu, record, steps, products, attention, min_work, split, .. } = self;
         Ok(Part {
             sequence: record.finish()?,
             steps,
@@ -227,6 +234,7 @@ impl Recording {
             now: (usize::MAX, 0),
             threads: cpu.threads(),
             min_work,
+            split,
         })
     }
 }
@@ -247,7 +255,11 @@ impl Part {
             for (step, format, n) in &self.products {
                 // One part where it is not worth two threads: each costs something.
                 let work = self.steps.iter().find(|(s, _)| s == step).map_or(0, |(_, w)| w.of(rows, 0));
-                let plan = Plan::choose(*format, rows, *n, worth(work, self.min_work, self.threads));
+                let threads = worth(work, self.min_work, self.threads);
+                let plan = match self.split {
+                    Some(split) => Plan::with(split, rows, *n, threads),
+                    None => Plan::choose(*format, rows, *n, threads),
+                };
                 self.sequence.set_scalar(*step, "tile_m", plan.tile_m as u32)?;
                 self.sequence.set_scalar(*step, "tile_n", plan.tile_n as u32)?;
             }
@@ -392,7 +404,7 @@ impl Session {
         let stream = [cpu.zeros::<f32>(rows * d)?, cpu.zeros::<f32>(rows * d)?];
         let logits = cpu.zeros::<f32>(most_wanted * shape.vocab)?;
         let body = body(model, &config, &cache, &inputs, &stream)?;
-        let head = head(model, (most_wanted, config.min_work), &inputs, &stream, &logits)?;
+        let head = head(model, (most_wanted, &config), &inputs, &stream, &logits)?;
         Ok(Session {
             row: vec![0.0; shape.vocab],
             model: model.clone(),
@@ -506,6 +518,7 @@ impl Session {
             result
         };
         let result = timed(&mut self.body, rows.len());
+        self.model.has_read(rows.len());
         self.spent.steps += self.body.sequence.raw().len() as u64;
         if let Err(e) = result {
             // What the rows would have written counts as not there.
@@ -676,7 +689,7 @@ fn body(
     let angles = ops::kernel(cpu, "angles")?.launch_declared().arg("cos", &turns[0]).arg("sin", &turns[1]);
     angles.arg("context", context).arg("half", half as u32).arg("base", f64::from(s.rope_base)).run()?;
 
-    let mut r = Recording::new(cpu, config.rows, config.min_work);
+    let mut r = Recording::new(cpu, config.rows, config);
     match model.rows() {
         Rows::F32(table) => {
             let launch = r.kernel("embed_f32")?.arg("table", table).arg("token", &inputs.token);
@@ -758,13 +771,13 @@ fn body(
 /// The norm of picked rows and the head.
 fn head(
     model: &Model,
-    (most, min_work): (usize, u64),
+    (most, config): (usize, &Config),
     inputs: &Inputs,
     [x, d]: &[Buffer<f32>; 2],
     logits: &Buffer<f32>,
 ) -> Result<Part, EngineError> {
     let s = &model.graph().shape;
-    let mut r = Recording::new(model.cpu(), most, min_work);
+    let mut r = Recording::new(model.cpu(), most, config);
     let y = r.floats(s.width)?;
     let launch = r.kernel("picked_rms")?.arg("x", x).arg("d", d).arg("pick", &inputs.pick);
     let launch = launch.arg("weight", model.output_norm()).arg("y", &y);

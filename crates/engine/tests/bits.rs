@@ -3,7 +3,7 @@
 
 use phalanx::{Cpu, Tier};
 use phalanx_engine::{
-    CacheType, Config, Entry, Model, ModelFile, Options, Session, named_shape, random_file,
+    CacheType, Config, Entry, Model, ModelFile, Options, Session, Split, named_shape, random_file,
 };
 use phalanx_formats::{Format, Layout};
 use std::sync::{Arc, LazyLock};
@@ -66,6 +66,22 @@ fn threads_levels_and_executors_give_the_same_bits() {
     let cpu = Cpu::builder().executor("reference").threads(1).build().unwrap();
     let few = logits(&mut session(&cpu, Config::default()), 0, &tokens[..3], 2);
     assert_eq!(few, whole[..3], "reference");
+}
+
+#[test]
+fn products_divided_by_features_by_batch_and_by_both_give_the_same_bits() {
+    let tokens = tokens(40);
+    let run = |split, piece| {
+        // Work of any size is worth a thread, so that small products are divided too.
+        let mut s = session(&device(3), Config { split, min_work: 1, rows: 40, ..Config::default() });
+        logits(&mut s, 0, &tokens, piece)
+    };
+    let picked = run(None, 40);
+    for split in [Split::None, Split::Weights, Split::Activations, Split::Both] {
+        for piece in [1, 40] {
+            assert_eq!(run(Some(split), piece), picked, "{split:?}, {piece} rows at a time");
+        }
+    }
 }
 
 #[test]

@@ -350,9 +350,16 @@ impl<'l, 'a> Operand<'l, 'a> {
         }
         to.clear();
         for r in 0..self.area.rows {
-            let from = self.area.first + r * self.area.stride;
-            // In range: checked by `find`.
-            to.extend((from..from + self.area.width).map(|i| T::from_bits(self.view.load(i).unwrap_or(0))));
+            let mut from = self.area.first + r * self.area.stride;
+            let end = from + self.area.width;
+            // In range: checked by `find`, which knows the view's element type; `T` has its size.
+            while end - from >= 32 && size_of::<T>() == self.view.elem().bytes() {
+                let mut part = [T::default(); 32];
+                self.view.load32(from, &mut part);
+                to.extend_from_slice(&part);
+                from += 32;
+            }
+            to.extend((from..end).map(|i| T::from_bits(self.view.load(i).unwrap_or(0))));
         }
         Rows::new(to, rows, width, width).ok()
     }

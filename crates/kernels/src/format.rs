@@ -223,13 +223,21 @@ impl PackedFormat {
 
 /// Makes each step's word of `P` words of four columns, `zero` added to each value.
 fn words<const P: usize>(values: &[i8], stripe: &mut [u8], zero: i8, join: impl Fn([u32; P]) -> u32) {
+    let zeros = u32::from_ne_bytes([zero as u8; 4]);
     for (part, step) in values.chunks_exact(4 * P).zip(stripe.chunks_mut(STEP)) {
-        let word = |p: usize| {
-            let four = [0, 1, 2, 3].map(|j| part[4 * p + j].wrapping_add(zero) as u8);
-            u32::from_le_bytes(four)
-        };
-        step[..4].copy_from_slice(&join(std::array::from_fn(word)).to_le_bytes());
+        let mut word = [0; P];
+        // A loop: `array::map` with a closure of this size becomes a call for each word.
+        for (word, four) in word.iter_mut().zip(part.as_chunks::<4>().0) {
+            *word = add_bytes(u32::from_le_bytes(four.map(|v| v as u8)), zeros);
+        }
+        step[..4].copy_from_slice(&join(word).to_le_bytes());
     }
+}
+
+/// Sums of bytes, without carries between them.
+fn add_bytes(a: u32, b: u32) -> u32 {
+    const TOP: u32 = 0x8080_8080;
+    ((a & !TOP) + (b & !TOP)) ^ ((a ^ b) & TOP)
 }
 
 impl fmt::Display for PackedFormat {

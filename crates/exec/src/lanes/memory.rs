@@ -8,7 +8,7 @@
 use super::body::{kept, put};
 use super::chunk::{Chunk, Env, GROUPS, LANES};
 use super::decode::{DOp, MemRef};
-use super::mask::{Mask, NONE, and, any, bits, lanes_of};
+use super::mask::{FULL, Mask, NONE, and, any, bits, lanes_of};
 use super::ops::{Int, Num, Value};
 use crate::trap::TrapDetail;
 use crate::view::{Elem, View, ordering};
@@ -68,6 +68,8 @@ impl Index for u64 {
 pub(super) struct IndexFns {
     /// First place of 32 consecutive ones, if these are; `u64::MAX` where they are not.
     pub(super) consecutive: unsafe fn(*const u8, i64) -> u64,
+    /// The same of all lanes of a chunk.
+    pub(super) chunk: unsafe fn(*const u8, i64) -> u64,
     /// All places.
     pub(super) places: unsafe fn(*const u8, i64, &mut [u64; 32]),
     /// One exact index.
@@ -77,16 +79,20 @@ pub(super) struct IndexFns {
 }
 
 #[inline(always)]
-pub(super) unsafe fn consecutive<I: Index>(index: *const u8, disp: i64) -> u64 {
-    // SAFETY: 32 indices of this type, see `IndexFns`.
-    let index = unsafe { &*index.cast::<[I; 32]>() };
+pub(super) unsafe fn consecutive<I: Index, const N: usize>(index: *const u8, disp: i64) -> u64 {
+    // SAFETY: `N` indices of this type, see `IndexFns`.
+    let index = unsafe { &*index.cast::<[I; N]>() };
     let mut differ = I::ZERO;
     for (i, v) in index.iter().enumerate() {
         differ = differ.or(Num::sub(*v, index[0]).xor(I::from_bits(i as u64)));
     }
     // The differences wrap, places do not: the last place tells.
     let first = index[0].place(disp);
-    if differ.is_zero() && first < 1 << 62 && index[31].place(disp) == first + 31 { first } else { u64::MAX }
+    if differ.is_zero() && first < 1 << 62 && index[N - 1].place(disp) == first + N as u64 - 1 {
+        first
+    } else {
+        u64::MAX
+    }
 }
 
 #[inline(always)]
@@ -199,6 +205,15 @@ pub(super) unsafe fn load<T: Value + Elem>(x: &mut Chunk, op: &DOp, env: &Env<'_
     // SAFETY: see the module's head.
     unsafe {
         let d = x.at::<[T; 32]>(op.d);
+        if op.sa != 0 && *m == FULL {
+            let first = (mem.index.chunk)(indices(x, op, mem, 0), mem.disp);
+            if first < v.len() && v.len() - first >= LANES as u64 {
+                for g in 0..GROUPS {
+                    v.load32(first + 32 * g as u64, &mut *d.add(g));
+                }
+                return true;
+            }
+        }
         for g in 0..GROUPS {
             let w = m[g];
             if w == 0 {
@@ -257,6 +272,20 @@ pub(super) unsafe fn store<T: Value>(x: &mut Chunk, op: &DOp, env: &Env<'_>, m: 
     // SAFETY: see the module's head.
     unsafe {
         let value = x.at::<[T; 32]>(op.b);
+        if op.sa != 0 && *m == FULL && v.writable() {
+            let first = (mem.index.chunk)(indices(x, op, mem, 0), mem.disp);
+            if first < v.len() && v.len() - first >= LANES as u64 {
+                for g in 0..GROUPS {
+                    let value = &*value.add(g * op.sb as usize);
+                    let mut raw = [T::Raw::default(); 32];
+                    for i in 0..32 {
+                        raw[i] = T::Raw::from_bits(value[i].canonical().bits());
+                    }
+                    v.store32(first + 32 * g as u64, &raw);
+                }
+                return true;
+            }
+        }
         for g in 0..GROUPS {
             let w = m[g];
             if w == 0 {

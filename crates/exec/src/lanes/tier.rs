@@ -5,7 +5,7 @@
 //! no wildcard: an operation without a body does not compile.
 
 use super::body;
-use super::chunk::{Chunk, Env};
+use super::chunk::{Chunk, Env, LANES};
 use super::cross::{self, ADD, MAX, MIN, ONES, Red, Reduction, ZERO};
 use super::decode::{DOp, Handler};
 use super::mask::Mask;
@@ -221,9 +221,9 @@ macro_rules! level {
             }
             fn index<I: Index>() -> &'static IndexFns {
                 $(#[target_feature(enable = $features)])?
-                unsafe fn consecutive<I: Index>(index: *const u8, disp: i64) -> u64 {
+                unsafe fn consecutive<I: Index, const N: usize>(index: *const u8, disp: i64) -> u64 {
                     // SAFETY: see `memory.rs`.
-                    unsafe { memory::consecutive::<I>(index, disp) }
+                    unsafe { memory::consecutive::<I, N>(index, disp) }
                 }
                 $(#[target_feature(enable = $features)])?
                 unsafe fn places<I: Index>(index: *const u8, disp: i64, out: &mut [u64; 32]) {
@@ -232,7 +232,8 @@ macro_rules! level {
                 }
                 &const {
                     IndexFns {
-                        consecutive: consecutive::<I>,
+                        consecutive: consecutive::<I, 32>,
+                        chunk: consecutive::<I, LANES>,
                         places: places::<I>,
                         exact: memory::exact::<I>,
                         size: size_of::<I>(),
