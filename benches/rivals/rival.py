@@ -178,7 +178,9 @@ class OnnxRuntime:
             packed = (code[..., 0] | code[..., 1] << 2 | code[..., 2] << 4 | code[..., 3] << 6).astype(np.uint8)
             scales = np.full(n * (k // block), scale, np.float32)
             for i in range(copies):
-                constants += [numpy_helper.from_array(packed, f"w{i}"), numpy_helper.from_array(scales, f"s{i}")]
+                # Each with its rows elsewhere, the last as they are: equal constants would be kept once, and read from the caches.
+                turned = np.roll(packed, copies - 1 - i, axis=0)
+                constants += [numpy_helper.from_array(turned, f"w{i}"), numpy_helper.from_array(scales, f"s{i}")]
             for i in range(count):
                 c = i % copies
                 attrs = dict(K=k, N=n, bits=2, block_size=block, accuracy_level=4, domain="com.microsoft")
@@ -191,15 +193,17 @@ class OnnxRuntime:
             self.inv = 127.0 / np.maximum(np.abs(x).max(1), 1e-5)
             x = (np.clip(np.rint(x * self.inv[:, None]), -128, 127) + 128).astype(np.uint8)
             for i in range(copies):
-                constants.append(numpy_helper.from_array(np.ascontiguousarray(w.T), f"w{i}"))
+                turned = np.roll(w, copies - 1 - i, axis=0)  # as above
+                constants.append(numpy_helper.from_array(np.ascontiguousarray(turned.T), f"w{i}"))
             constants.append(numpy_helper.from_array(np.array(128, np.uint8), "zero"))
             for i in range(count):
                 nodes.append(helper.make_node("MatMulInteger", ["x", f"w{i % copies}", "zero"], [f"y{i}"]))
             kind, what = TensorProto.UINT8, "MatMulInteger"
         elif case["format"] == "f32":
-            w = np.ascontiguousarray(weights(case).T)
+            w = weights(case)
             for i in range(copies):
-                constants.append(numpy_helper.from_array(w, f"w{i}"))
+                turned = np.roll(w, copies - 1 - i, axis=0)  # as above
+                constants.append(numpy_helper.from_array(np.ascontiguousarray(turned.T), f"w{i}"))
             for i in range(count):
                 nodes.append(helper.make_node("MatMul", ["x", f"w{i % copies}"], [f"y{i}"]))
             kind, what = TensorProto.FLOAT, "MatMul"

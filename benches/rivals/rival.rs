@@ -5,7 +5,6 @@ use anyhow::{Result, bail};
 use candle_core::quantized::{GgmlDType, QMatMul, QTensor};
 use candle_core::{DType, Device, Module, Tensor};
 use rten_gemm::{GemmExecutor, GemmInputA, GemmInputB, GemmOptions, PackedBMatrix, QuantParams};
-use rten_tensor::prelude::*;
 use rten_tensor::NdTensorView;
 use serde_json::{Value, json};
 use std::io::{BufRead, Write};
