@@ -119,27 +119,25 @@ impl<Src: Source> Kind for Ints<Src> {
         let (vector, len) = (4 * S::LANES, 4 * walk.steps * cell);
         let last = (pixel + walk.reach(4) + band::OVER) * cell;
         assert!(last <= band.len(), "the band holds what the tile reads");
+        let (whole, rest) = (len / vector, len % vector);
+        // SAFETY: a vector has at most 64 bytes, as many as follow in the table.
+        let (all, some) =
+            unsafe { (s.load(ones.as_ptr().add(VECTOR - vector)), s.load(ones.as_ptr().add(VECTOR - rest))) };
         let (mut total, mut left) = (s.int(0), Src::run::<S>());
         let mut acc = Src::start(s, total);
         for outer in 0..walk.outer {
             for inner in 0..walk.inner {
-                let offset = outer * walk.outer_step + inner * walk.inner_step;
-                let mut at = 0;
-                while at < len {
+                let run = (pixel + outer * walk.outer_step + inner * walk.inner_step) * cell;
+                for i in 0..whole + usize::from(rest > 0) {
                     if left == 0 {
                         (total, left) = (Src::finish(s, acc, total), Src::run::<S>());
                         acc = Src::start(s, total);
                     }
                     left -= 1;
                     // All of this vector's elements, or those before the run's end.
-                    let inside = (len - at).min(vector);
-                    // SAFETY: a vector has at most 64 bytes, as many as follow in the table; the band has as many elements past
-                    // the last run.
-                    unsafe {
-                        let w = s.load(ones.as_ptr().add(VECTOR - inside));
-                        acc = Src::dot(s, acc, w, s.load(band.as_ptr().add((pixel + offset) * cell + at)));
-                    }
-                    at += vector;
+                    let w = if i < whole { all } else { some };
+                    // SAFETY: the band has as many elements past the last run.
+                    acc = unsafe { Src::dot(s, acc, w, s.load(band.as_ptr().add(run + i * vector))) };
                 }
             }
         }

@@ -86,7 +86,7 @@ impl<Src: Source> TileKernel for Codes<'_, Src> {
                 }
             }
         }
-        let mut acc = totals.map(|row| row.map(|total| Src::start(s, total)));
+        let mut acc = started::<S, Src, M, NV>(s, &totals);
         // Steps until sums in the making must be finished. Levels that never must keep them in registers from run to run.
         let limit = Src::run::<S>();
         for outer in 0..self.walk.outer {
@@ -99,7 +99,7 @@ impl<Src: Source> TileKernel for Codes<'_, Src> {
                 while step < self.walk.steps {
                     let end = self.walk.steps.min(step.saturating_add(limit));
                     if limit != usize::MAX {
-                        acc = totals.map(|row| row.map(|total| Src::start(s, total)));
+                        acc = started::<S, Src, M, NV>(s, &totals);
                     }
                     while step < end {
                         // SAFETY: the step lies behind `b`, and its four elements (five of pairs) in the band.
@@ -156,6 +156,21 @@ impl<Src: Source> TileKernel for Codes<'_, Src> {
             }
         }
     }
+}
+
+/// The beginnings of sums. By loops: the compiler makes calls of arrays' `map`, through memory.
+#[inline(always)]
+fn started<S: Simd, Src: Source, const M: usize, const NV: usize>(
+    s: S,
+    totals: &[[S::I; NV]; M],
+) -> [[Src::Acc<S>; NV]; M] {
+    let mut acc = [[Src::start(s, s.int(0)); NV]; M];
+    for (row, totals) in acc.iter_mut().zip(totals) {
+        for (acc, total) in row.iter_mut().zip(totals) {
+            *acc = Src::start(s, *total);
+        }
+    }
+    acc
 }
 
 /// Chains of fused multiply-adds: as [`Codes`] with an f32 an element and a column a step.

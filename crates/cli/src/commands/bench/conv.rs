@@ -1,7 +1,7 @@
 //! Convolutions: beside the limits of the machine, or beside a rival, in the same run.
 //!
-//! Products that multipliers bound are compared with the rate of these from registers; depthwise ones, of which every element costs
-//! a byte or four of memory traffic, with a copy of as many bytes.
+//! Products are compared with the rate of their instructions from registers; depthwise ones, of which every element costs a byte or
+//! four of memory traffic, with a copy of as many bytes where that is slower.
 
 use super::chain;
 use super::rivals::{Against, Process, Rival};
@@ -249,19 +249,21 @@ impl Layer {
         Ok(true)
     }
 
-    /// Multiply-accumulates a second that are possible.
+    /// Multiply-accumulates a second that are possible: by the instructions, and for depthwise ones by a copy of as many bytes as
+    /// are read and written, if that is slower.
     fn limit(&self, threads: usize, tier: Tier) -> Option<f64> {
-        if self.conv.is_depthwise() {
-            let element = if self.is_float() { 4 } else { 1 };
-            let (read, written) = (self.conv.image_len() * element, self.conv.output_len() * element);
-            let rate = limits::copy_rate(self.images * read, self.images * written, threads, 3 * LIMIT);
-            return Some(self.macs() * rate / (self.images * (read + written)) as f64);
-        }
-        let peak = match self.is_float() {
+        let by_instructions = match self.is_float() {
             true => limits::f32_rate(tier, LIMIT),
-            false => limits::int8_rate(tier, LIMIT),
+            false => limits::product_rate(tier, self.weights.format(), 8, LIMIT),
         };
-        peak.map(|p| p * threads as f64)
+        let peak = by_instructions.map(|p| p * threads as f64);
+        if !self.conv.is_depthwise() {
+            return peak;
+        }
+        let element = if self.is_float() { 4 } else { 1 };
+        let bytes = self.images * (self.conv.image_len() + self.conv.output_len()) * element;
+        let copied = self.macs() * limits::copy_rate(bytes / 2, bytes / 2, threads, 3 * LIMIT) / bytes as f64;
+        Some(peak.map_or(copied, |p| p.min(copied)))
     }
 
     /// Writes what a rival needs.
@@ -378,6 +380,7 @@ pub fn run(
     std::fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
     let mut best = 0.0;
     let mut done = Ok(());
+    let mut compared = Vec::new();
     'all: for dtype in &dtypes {
         let dtype = *dtype;
         let float = dtype.1 == PackFormat::F32;
@@ -387,9 +390,14 @@ pub fn run(
                 for (t, rival) in &mut rivals {
                     let on = Device { threads: Some(u16::try_from(*t)?), ..device.clone() };
                     let with = With { tier: device.tier(), threads: *t, dir: &dir, against: whom };
-                    done = with.case(&on.open()?, &layer, rival.as_mut(), &mut best, table);
-                    if done.is_err() {
-                        break 'all;
+                    match with.case(&on.open()?, &layer, rival.as_mut(), &mut best, table) {
+                        Ok(ratio) => {
+                            compared.extend(ratio.map(|r| (dtype.0, *t, layer.name(*t, with.tier), r)));
+                        }
+                        Err(e) => {
+                            done = Err(e);
+                            break 'all;
+                        }
                     }
                 }
             }
@@ -397,6 +405,11 @@ pub fn run(
     }
     let _ = std::fs::remove_dir_all(&dir);
     done?;
+    for dtype in &dtypes {
+        for (t, _) in &rivals {
+            summary(&compared.iter().filter(|c| (c.0, c.1) == (dtype.0, *t)).collect::<Vec<_>>());
+        }
+    }
     // The whole network is no layer that a rival or the options for layers could be about.
     if whom.is_none() && options.shapes.is_empty() && options.algorithms.is_empty() {
         for dtype in dtypes.into_iter().filter(|d| d.1 != PackFormat::F32) {
@@ -423,10 +436,10 @@ impl With<'_> {
         mut rival: Option<&mut Process>,
         best: &mut f64,
         table: &mut Table,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<Option<f64>> {
         let name = layer.name(self.threads, self.tier);
         if !table.wants(&name) {
-            return Ok(());
+            return Ok(None);
         }
         if let Some(r) = &mut rival {
             layer.write(self.dir)?;
@@ -438,7 +451,7 @@ impl With<'_> {
             });
             if let Err(why) = r.case(case)? {
                 say!("{name}: not compared: {why}");
-                return Ok(());
+                return Ok(None);
             }
         }
         let ours = layer.ours(cpu)?;
@@ -494,7 +507,21 @@ impl With<'_> {
             ratio: compared.then(|| samples.ratio()),
             limit: roof.into_iter().chain(after).reduce(f64::max).map(|l| l / 1e9),
             verified: Some(verified),
-        })
+        })?;
+        Ok(compared.then(|| rival_time / our_time))
+    }
+}
+
+/// A comparison: type of weights, threads, the row, and how many times as long as ours the rival's time is.
+type Compared = (&'static str, usize, String, f64);
+
+/// Says how all layers of a type compare, and which lose.
+fn summary(all: &[&Compared]) {
+    let Some((dtype, threads, ..)) = all.first() else { return };
+    let mean = (all.iter().map(|c| c.3.ln()).sum::<f64>() / all.len() as f64).exp();
+    say!("{dtype}, {threads} threads: {mean:.2} times as fast, the geometric mean over {} layers", all.len());
+    for (_, _, name, ratio) in all.iter().filter(|c| c.3 < 1.0) {
+        say!("  slower: {name}: {ratio:.2}");
     }
 }
 
