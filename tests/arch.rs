@@ -376,6 +376,11 @@ const UNSAFE_IN_TESTS: &[(&str, [usize; 3], &str)] = &[
         [1, 0, 0],
         "a rival's product, called with slices of the sizes that it is told",
     ),
+    (
+        "crates/cli/tests/allocations.rs",
+        [3, 3, 1],
+        "an allocator that counts and passes everything on to the system's",
+    ),
     ("crates/simd/tests/levels.rs", [7, 0, 0], "functions of a level that the machine was asked for before"),
 ];
 

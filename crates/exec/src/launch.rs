@@ -19,6 +19,7 @@ use phalanx_isa::{Access, Kernel, Param, ParamKind, Special, Type, limits};
 use phalanx_kernels::PackedWeights;
 use phalanx_kernels::conv::ConvWeights;
 use phalanx_verify::Verified;
+use smallvec::SmallVec;
 use std::borrow::Borrow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -214,6 +215,45 @@ impl<'a> std::ops::Deref for Views<'a> {
     }
 }
 
+/// The values of a launch's parameters. Up to 24 need no memory of their own, so that a launch which is repeated allocates nothing.
+#[derive(Clone)]
+#[expect(clippy::large_enum_variant, reason = "it lies on the stack of one launch")]
+pub enum Slots<'a> {
+    /// These, as many as the number says.
+    Few([Slot<'a>; 24], usize),
+    /// More.
+    Many(Vec<Slot<'a>>),
+}
+
+impl<'a> Slots<'a> {
+    fn with_capacity(n: usize) -> Slots<'a> {
+        if n <= 24 {
+            Slots::Few(std::array::from_fn(|_| Slot::Scalar(0)), 0)
+        } else {
+            Slots::Many(Vec::with_capacity(n))
+        }
+    }
+    fn push(&mut self, slot: Slot<'a>) {
+        match self {
+            Slots::Few(all, n) => {
+                all[*n] = slot;
+                *n += 1;
+            }
+            Slots::Many(all) => all.push(slot),
+        }
+    }
+}
+
+impl<'a> std::ops::Deref for Slots<'a> {
+    type Target = [Slot<'a>];
+    fn deref(&self) -> &[Slot<'a>] {
+        match self {
+            Slots::Few(all, n) => &all[..*n],
+            Slots::Many(all) => all,
+        }
+    }
+}
+
 /// A launch whose bindings are checked and locked: all that an executor needs.
 pub struct Launch<'a> {
     /// The module.
@@ -227,7 +267,7 @@ pub struct Launch<'a> {
     /// Elements of the unsized shared array.
     pub shared_len: u64,
     /// Bound values, by parameter.
-    pub slots: Vec<Slot<'a>>,
+    pub slots: Slots<'a>,
     /// Options.
     pub options: &'a RunOptions,
     /// Threads.
@@ -667,7 +707,7 @@ impl Bound {
         &'l self,
         locks: &'l Locks<'_>,
         options: &RunOptions,
-    ) -> Result<Vec<Slot<'l>>, LaunchError> {
+    ) -> Result<Slots<'l>, LaunchError> {
         let kernel = self.kernel();
         if options.phase >= 768 || options.class.is_some_and(|c| c >= 96) {
             let what = "the launch class must be below 96 and the launch phase below 768".into();
@@ -678,7 +718,7 @@ impl Bound {
                 "a deterministic launch has one fixed order, so a schedule seed cannot choose one".into();
             return Err(LaunchError::Config { kernel: kernel.name.clone(), what });
         }
-        let mut slots = Vec::with_capacity(self.args.len());
+        let mut slots = Slots::with_capacity(self.args.len());
         for (param, value) in kernel.params.iter().zip(&self.args) {
             let refuse = |source| LaunchError::Buffer {
                 kernel: kernel.name.clone(),
@@ -702,7 +742,7 @@ impl Bound {
 
     pub(crate) fn launch<'l>(
         &'l self,
-        slots: Vec<Slot<'l>>,
+        slots: Slots<'l>,
         workers: &'l dyn Workers,
         options: &'l RunOptions,
         held: Option<&'l Held<'_>>,
@@ -761,7 +801,7 @@ impl Guard<'_> {
 /// caller's thread, so that launches on the same buffers in any order cannot wait for each other in a circle.
 pub struct Locks<'a> {
     /// By allocation id: (id, first byte, guard).
-    held: Vec<(u64, *mut u8, Guard<'a>)>,
+    held: SmallVec<[(u64, *mut u8, Guard<'a>); 64]>,
 }
 
 impl<'a> Locks<'a> {

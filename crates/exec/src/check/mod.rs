@@ -162,7 +162,7 @@ impl Checker {
     fn new(checks: Checks, launch: &Launch<'_>, suspects: Option<Suspects>, pool: PoolObjects) -> Checker {
         let (mut starts, mut shadows) = (Vec::new(), Vec::new());
         let alone = launch.threads() <= 1;
-        for (param, slot) in launch.kernel().params.iter().zip(&launch.slots) {
+        for (param, slot) in launch.kernel().params.iter().zip(launch.slots.iter()) {
             starts.push(shadows.len() as u32);
             let Slot::Views(views) = slot else {
                 shadows.push(None);

@@ -79,7 +79,7 @@ fn middle(mut times: [u64; 3]) -> u64 {
 fn key(launch: &Launch<'_>) -> u64 {
     let mut hasher = std::hash::DefaultHasher::new();
     (launch.grid, launch.block, launch.shared_len).hash(&mut hasher);
-    for slot in &launch.slots {
+    for slot in launch.slots.iter() {
         match slot {
             Slot::Scalar(bits) => bits.hash(&mut hasher),
             Slot::Views(views) => views.iter().for_each(|v| v.len().hash(&mut hasher)),
