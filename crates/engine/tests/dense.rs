@@ -108,7 +108,9 @@ fn plain(w: &Weights, tokens: &[u32]) -> Vec<Vec<f64>> {
         }
     };
     let table = get("token_embd.weight").unwrap();
-    let mut cache: Vec<(Vec<Vec<f64>>, Vec<Vec<f64>>)> = vec![Default::default(); LAYERS];
+    /// Of every position.
+    type Rows = Vec<Vec<f64>>;
+    let mut cache: Vec<(Rows, Rows)> = vec![Default::default(); LAYERS];
     let mut all = Vec::new();
     for (position, token) in tokens.iter().enumerate() {
         let mut x = table[*token as usize * WIDTH..][..WIDTH].to_vec();
