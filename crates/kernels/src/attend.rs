@@ -44,12 +44,12 @@ impl Attention<'_> {
 
 /// Attention of every row and head over the keys up to the row's own. In this order, each step one f32 operation:
 ///
-/// - score j = `scale` * chain acc = fma(k[j, i], q[i], acc) from +0, `i` ascending;
-/// - for each tile of 64 keys: its largest score t, e[j] = exp(score j - t), and the sum of these, in which halves are added to
+/// - score j = `scale` * chain acc = `fma(k[j, i], q[i], acc)` from +0, `i` ascending;
+/// - for each tile of 64 keys: its largest score t, `e[j] = exp(score j - t)`, and the sum of these, in which halves are added to
 ///   each other: 16, 8, 4, 2, 1 apart in each 32, then the two 32s; keys that are not there have e = 0;
 /// - with M = -inf and L = 0 before the first tile: n = max(M, t), L = fma(sum, exp(t - n), L * exp(M - n)), M = n;
-/// - weights p[j] = e[j] * (exp(t - M) / L), t being that of the key's tile;
-/// - output c = chain acc = fma(v[j, c], p[j], acc) from +0, `j` ascending; a NaN is the one of `f32`.
+/// - weights `p[j] = e[j] * (exp(t - M) / L)`, t being that of the key's tile;
+/// - output c = chain acc = `fma(v[j, c], p[j], acc)` from +0, `j` ascending; a NaN is the one of `f32`.
 ///
 /// # Errors
 /// A level that the machine lacks, or lengths that do not fit.
