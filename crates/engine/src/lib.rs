@@ -3,7 +3,7 @@
 //! A [`Graph`] is a model as data: which norms, matrices, gate, biases and head there are, of which formats. [`Model`] holds its
 //! weights, packed for the products. A [`Session`] runs it: one recorded sequence of launches for everything up to the last block
 //! and one for the head, used again for every token, a KV cache for each of several texts, and no allocation on the way. All steps
-//! are programs under `programs/` (`bitnet/*.phx`, `linear.phx`). [`generate`] and [`perplexity`] are what people want of it.
+//! are programs under `programs/` (`bitnet/*.phx`, `linear.phx`). [`generate()`] and [`perplexity`] are what people want of it.
 //!
 //! Invariant: the bits of a row's logits depend on the tokens before it in its text alone, not on how they were divided into runs,
 //! on other texts in the same run, on threads or on the SIMD level.

@@ -1,7 +1,7 @@
 //! Bodies of the native operations: what one block computes at once, on plain slices.
 //!
 //! This crate knows nothing of lanes, programs or launches. It has the packed forms of weights ([`PackedWeights`]), the
-//! quantisation of activations ([`quantise`]), their products ([`matmul`]) in a body for each SIMD level, and the same products
+//! quantisation of activations ([`quantise()`]), their products ([`matmul`]) in a body for each SIMD level, and the same products
 //! once more in the plainest way ([`mod@reference`]). [`Plan`] divides a product over threads.
 //!
 //! Invariant: integer sums are exact and every float sum has one written order, so all bodies of an operation and all divisions

@@ -73,10 +73,10 @@ fn element(b: Panels<'_>, panel: usize, at: usize) -> f32 {
     }
 }
 
-/// As [`crate::attend`].
+/// As [`crate::attend()`].
 ///
 /// # Errors
-/// As [`crate::attend`].
+/// As [`crate::attend()`].
 pub fn attend(a: Attention<'_>, mut o: Tile<'_, f32>) -> Result<(), ProductError> {
     crate::attend::check(phalanx_simd::Tier::Scalar, &a, &o)?;
     for r in 0..a.q.rows() {
