@@ -1,8 +1,8 @@
 //! Model files: GGUF (versions 2 and 3) read from a mapping and written; Hugging Face folders read and converted to it.
 //!
 //! [`ModelFile`] maps a GGUF file, whose header [`Gguf`] has been checked in full: every length and offset lies in the file,
-//! names are unique, sizes do not overflow. [`Shape`] is what a BitNet model's keys say. [`write()`] writes GGUF; [`convert()`] makes
-//! one of a folder of packed safetensors.
+//! names are unique, sizes do not overflow. [`Shape`] is what a BitNet model's keys say. [`write()`] writes GGUF; [`convert()`]
+//! makes one of a folder of packed safetensors.
 //!
 //! ```
 //! use phalanx_weights::{Gguf, TensorData, Value, write};
