@@ -75,6 +75,22 @@ impl Cell for i8 {
     }
 }
 
+/// Codes as unsigned bytes: a signed one is raised by 128, and so is its zero point.
+impl Cell for u8 {
+    fn pad(input: &ConvInput<'_>) -> u8 {
+        (input.signed_zero() + 128) as u8
+    }
+    fn from_f32(_: f32) -> u8 {
+        unreachable!("checked: floats are not multiplied as bytes")
+    }
+    fn from_i8(v: i8) -> u8 {
+        v as u8 ^ 0x80
+    }
+    fn from_u8(v: u8) -> u8 {
+        v
+    }
+}
+
 impl Cell for f32 {
     fn pad(_: &ConvInput<'_>) -> f32 {
         0.0
@@ -150,13 +166,19 @@ fn copy<S: Copy, C: Cell>(
 /// the order in which [`crate::simd::Simd::widen_quad`] pairs four columns.
 #[inline(always)]
 pub(super) fn spread(band: &mut [u8]) {
+    /// Elements at a time, out of a copy: loops over two places of one slice become no vectors.
+    const SOME: usize = 64;
     let len = band.len() / PAIR;
     let first = band.len() - len;
-    for i in 0..len {
+    let mut some = [0; SOME + 2];
+    for i in (0..len).step_by(SOME) {
+        let read = &band[first + i..band.len().min(first + i + SOME + 2)];
+        some[..read.len()].copy_from_slice(read);
+        let to = &mut band[PAIR * i..PAIR * len.min(i + SOME)];
         // What is written never reaches a byte that is still to be read.
-        let wide = |b: u8| i16::from(b as i8).to_le_bytes();
-        let [a, b] = wide(band[first + i]);
-        let [c, d] = wide(band[(first + i + 2).min(first + len - 1)]);
-        band[PAIR * i..][..PAIR].copy_from_slice(&[a, b, c, d]);
+        for (to, from) in to.as_chunks_mut::<PAIR>().0.iter_mut().zip(some.windows(3)) {
+            let wide = |b: u8| u32::from(i16::from(b as i8) as u16);
+            *to = (wide(from[0]) | wide(from[2]) << 16).to_le_bytes();
+        }
     }
 }

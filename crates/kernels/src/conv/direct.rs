@@ -5,13 +5,13 @@
 //! nothing. 1x1 filters are the matrix product that this becomes with one run.
 
 use super::band::{self, Band, BandSize, PAIR};
+use super::operand::{Bytes, Operand, Trits};
 use super::output::{Place, Steps, Sum, finish, steps_bytes};
 use super::tile::{Chains, Coded, Codes, PIXELS, Results, Walk, cell};
 use super::weights::Layout;
 use super::{Conv, ConvError, ConvInput, ConvOutput, ConvPart, ConvWeights, ImageOrder};
 use crate::format::{STEP, STRIPE};
 use crate::simd::{Coder, Kernel, Simd};
-use crate::source::{Bytes, Source, Trits};
 use crate::{PackedFormat, Scratch};
 use std::marker::PhantomData;
 
@@ -50,8 +50,14 @@ trait Kind: Copy {
     const COLS: usize;
     /// Bytes of an element of the band.
     fn cell<S: Simd>() -> usize;
+    /// What the band's elements are higher by than signed ones.
+    fn raised<S: Simd>() -> i32;
+    /// Pixels of a tile.
+    fn most<S: Simd>() -> usize;
     /// Fills a band.
-    fn fill(conv: &Conv, input: &ConvInput<'_>, band: Band, cell: usize, out: &mut [u8]);
+    fn fill<S: Simd>(conv: &Conv, input: &ConvInput<'_>, band: Band, out: &mut [u8]);
+    /// Whether results have something in excess.
+    fn exceeds<S: Simd>() -> bool;
     /// What a pixel's results have in excess, from what its tile reads.
     fn excess<S: Simd>(s: S, band: &[u8], pixel: usize, walk: &Walk) -> i32;
     /// Writes the results of a tile from `at` on.
@@ -79,7 +85,7 @@ struct Ints<Src>(PhantomData<Src>);
 #[derive(Clone, Copy)]
 struct Floats;
 
-impl<Src: Source> Kind for Ints<Src> {
+impl<Src: Operand> Kind for Ints<Src> {
     type Sum = i32;
     const COLS: usize = 4;
     #[inline(always)]
@@ -87,13 +93,31 @@ impl<Src: Source> Kind for Ints<Src> {
         cell::<S, Src>()
     }
     #[inline(always)]
-    fn fill(conv: &Conv, input: &ConvInput<'_>, band: Band, cell: usize, out: &mut [u8]) {
-        let len = out.len() / cell;
-        let bytes = out.len() - len;
+    fn raised<S: Simd>() -> i32 {
+        Src::raised::<S>()
+    }
+    #[inline(always)]
+    fn fill<S: Simd>(conv: &Conv, input: &ConvInput<'_>, band: Band, out: &mut [u8]) {
+        if Src::raised::<S>() != 0 {
+            band::fill::<u8>(conv, input, band, out);
+            return;
+        }
+        let cell = Self::cell::<S>();
+        let bytes = out.len() - out.len() / cell;
         band::fill::<i8>(conv, input, band, bytemuck::cast_slice_mut(&mut out[bytes..]));
         if cell == PAIR {
             band::spread(out);
         }
+    }
+    #[inline(always)]
+    fn most<S: Simd>() -> usize {
+        // Registers for two vectors of each stored one too.
+        let fewer = if Src::planes::<S>() == 1 { 0 } else { 2 };
+        S::TILE.len().min(PIXELS) - fewer
+    }
+    #[inline(always)]
+    fn exceeds<S: Simd>() -> bool {
+        Src::zero::<S>() != 0
     }
     #[inline(always)]
     fn excess<S: Simd>(s: S, band: &[u8], pixel: usize, walk: &Walk) -> i32 {
@@ -109,10 +133,6 @@ impl<Src: Source> Kind for Ints<Src> {
                 i += cell;
             }
             all
-        }
-        let zero = Src::zero::<S>();
-        if zero == 0 {
-            return 0;
         }
         let cell = cell::<S, Src>();
         let ones = if cell == 1 { &ONES } else { &PAIRS };
@@ -141,7 +161,7 @@ impl<Src: Source> Kind for Ints<Src> {
                 }
             }
         }
-        s.total(Src::finish(s, acc, total)).wrapping_mul(zero)
+        s.total(Src::finish(s, acc, total)).wrapping_mul(Src::zero::<S>())
     }
     #[inline(always)]
     unsafe fn tile<S: Simd>(s: S, tile: Tile<'_>, results: &mut Results<i32>, at: usize) {
@@ -160,8 +180,20 @@ impl Kind for Floats {
         4
     }
     #[inline(always)]
-    fn fill(conv: &Conv, input: &ConvInput<'_>, band: Band, _: usize, out: &mut [u8]) {
+    fn raised<S: Simd>() -> i32 {
+        0
+    }
+    #[inline(always)]
+    fn fill<S: Simd>(conv: &Conv, input: &ConvInput<'_>, band: Band, out: &mut [u8]) {
         band::fill::<f32>(conv, input, band, bytemuck::cast_slice_mut(out));
+    }
+    #[inline(always)]
+    fn most<S: Simd>() -> usize {
+        S::TILE.len().min(PIXELS)
+    }
+    #[inline(always)]
+    fn exceeds<S: Simd>() -> bool {
+        false
     }
     #[inline(always)]
     fn excess<S: Simd>(_: S, _: &[u8], _: usize, _: &Walk) -> i32 {
@@ -182,20 +214,26 @@ struct Sizes {
     /// Output rows of a band.
     rows: usize,
     band: usize,
+    /// An unpacked stripe, and as many as are unpacked at once.
+    stripe: usize,
     panel: usize,
     reads: usize,
     steps: usize,
 }
 
 impl Sizes {
-    fn of(conv: &Conv, weights: &ConvWeights, float: bool, cell: usize, rows: usize) -> Sizes {
+    fn of<S: Simd, K: Kind>(conv: &Conv, weights: &ConvWeights, rows: usize) -> Sizes {
+        let (float, cell, exceeds) = (K::COLS == 1, K::cell::<S>(), K::exceeds::<S>());
         let size = BandSize::of(conv);
         let k = weights.packed().map_or(0, |p| p.k());
-        let panel = match (weights.format(), float) {
+        let stripe = match (weights.format(), float) {
             (PackedFormat::F32, _) | (PackedFormat::I8, false) => 0,
             (_, true) => k * STEP,
             (format, false) => k.next_multiple_of(format.step_cols()) / 4 * STEP,
         };
+        // More than one where they are small: the band is copied again for each lot.
+        let stripes = weights.packed().map_or(0, |p| p.n().div_ceil(STRIPE));
+        let panel = stripe * (PANEL_BYTES / 2).checked_div(stripe).unwrap_or(0).clamp(1, stripes.max(1));
         let element = if float { 4 } else { 1 };
         let images = conv.image_len() + conv.output_len();
         let shared = images * element + weights.bytes();
@@ -210,8 +248,9 @@ impl Sizes {
             rows,
             // Whole lines of elements, so that the length is a multiple of an element's size.
             band: line(size.len(conv, rows)) * cell,
+            stripe,
             panel,
-            reads: if float { 0 } else { line(rows * conv.output()[1] * 4) },
+            reads: if exceeds { line(rows * conv.output()[1] * 4) } else { 0 },
             steps: steps_bytes(weights.filters()),
         }
     }
@@ -227,7 +266,7 @@ fn drive<S: Simd, K: Kind>(s: S, _: K, call: Direct<'_, '_>) -> Result<(), ConvE
     let Some(packed) = weights.packed() else { return Ok(()) };
     let size = BandSize::of(conv);
     let float = K::COLS == 1;
-    let sizes = Sizes::of(conv, weights, float, K::cell::<S>(), part.rows.1 - part.rows.0);
+    let sizes = Sizes::of::<S, K>(conv, weights, part.rows.1 - part.rows.0);
     let [band, panel, reads, steps] = scratch.parts([sizes.band, sizes.panel, sizes.reads, sizes.steps])?;
     let walk = Walk {
         outer: shape.kernel[0],
@@ -244,7 +283,7 @@ fn drive<S: Simd, K: Kind>(s: S, _: K, call: Direct<'_, '_>) -> Result<(), ConvE
         part: *part,
         band,
         reads: bytemuck::cast_slice_mut(reads),
-        steps: Steps::fill(steps, weights, output, input.signed_zero()),
+        steps: Steps::fill(steps, weights, output, input.signed_zero() + K::raised::<S>()),
         coder: output.coder().filter(|_| shape.order == ImageOrder::Nhwc),
         output,
         has: (usize::MAX, 0),
@@ -263,16 +302,23 @@ fn drive<S: Simd, K: Kind>(s: S, _: K, call: Direct<'_, '_>) -> Result<(), ConvE
         return Ok(());
     }
     // Unpacking a stripe costs more than copying the bands once more.
-    for filters in Filters::of(conv, layout, part.channels) {
-        let stripe = packed.stripe(filters.row / STRIPE);
-        if float {
-            unpack_floats(weights.format(), layout, stripe, panel);
-        } else {
-            unpack_ternary(stripe, panel);
+    let filters = || Filters::of(conv, layout, part.channels);
+    let lot = sizes.panel / sizes.stripe;
+    for first in (0..filters().count()).step_by(lot) {
+        let some = || filters().skip(first).take(lot);
+        for (filters, panel) in some().zip(panel.chunks_exact_mut(sizes.stripe)) {
+            let stripe = packed.stripe(filters.row / STRIPE);
+            if float {
+                unpack_floats(weights.format(), layout, stripe, panel);
+            } else {
+                unpack_ternary(stripe, panel);
+            }
         }
         for rows in bands() {
-            pass.fill(input, rows, filters.group);
-            pass.run(filters, panel);
+            for (filters, panel) in some().zip(panel.chunks_exact(sizes.stripe)) {
+                pass.fill(input, rows, filters.group);
+                pass.run(filters, panel);
+            }
         }
     }
     Ok(())
@@ -342,9 +388,12 @@ impl<S: Simd, K: Kind> Pass<'_, '_, S, K> {
         }
         if self.has.0 != rows.0 {
             let band = Band { first: rows.0, rows: rows.1 - rows.0 };
-            K::fill(self.conv, input, band, K::cell::<S>(), self.band);
+            K::fill::<S>(self.conv, input, band, self.band);
         }
         (self.has, self.rows) = ((rows.0, group), rows);
+        if !K::exceeds::<S>() {
+            return;
+        }
         let pixels = Pixels::new(self.conv, &self.size, group * self.conv.group_in());
         let count = (rows.1 - rows.0) * self.conv.output()[1];
         for (pixel, read) in pixels.zip(self.reads.iter_mut().take(count)) {
@@ -360,7 +409,7 @@ impl<S: Simd, K: Kind> Pass<'_, '_, S, K> {
             ((self.rows.0 - self.part.rows.0) * columns, (self.rows.1 - self.rows.0) * columns);
         let base = filters.group * self.conv.group_in();
         let (first, end) = (filters.row % STRIPE, (filters.end - 1) % STRIPE + 1);
-        let most = S::TILE.len().min(PIXELS);
+        let most = K::most::<S>();
         let mut offsets = Pixels::new(self.conv, &self.size, base);
         // Every pixel lies between the first and the last, which speaks for all of them here.
         let reach = base + offsets.last_of(count) + self.walk.reach(K::COLS) + band::OVER;
@@ -386,7 +435,7 @@ impl<S: Simd, K: Kind> Pass<'_, '_, S, K> {
                     let channel = filters.channel + row - first;
                     let place = channel - self.part.channels.0;
                     let (offsets, scales) = self.steps.codes_of(channel, width);
-                    let reads = &self.reads[pixel..][..these];
+                    let reads = self.reads.get(pixel..pixel + these).unwrap_or_default();
                     let pixels = from + pixel..from + pixel + these;
                     coded = self.output.codes_at(pixels, place, width).map(|(to, stride)| Coded {
                         offsets,
@@ -459,7 +508,7 @@ impl Iterator for Pixels {
     }
 }
 
-/// Two-bit codes as bytes, four columns a step.
+/// Two-bit codes as signed bytes, four columns a step.
 #[inline(always)]
 fn unpack_ternary(stripe: &[u8], panel: &mut [u8]) {
     for (from, to) in stripe.as_chunks::<STEP>().0.iter().zip(panel.as_chunks_mut::<{ 4 * STEP }>().0) {
@@ -475,7 +524,7 @@ fn unpack_ternary(stripe: &[u8], panel: &mut [u8]) {
 #[inline(always)]
 fn unpack_plane<const P: u32>(from: &[u8; STEP], to: &mut [u8; STEP]) {
     for i in 0..STEP {
-        to[i] = from[i] >> (2 * P) & 3;
+        to[i] = (from[i] >> (2 * P) & 3).wrapping_sub(1);
     }
 }
 

@@ -10,6 +10,7 @@ mod depthwise;
 mod direct;
 mod fft;
 mod im2col;
+mod operand;
 mod output;
 mod plan;
 pub mod reference;

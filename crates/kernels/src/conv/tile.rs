@@ -4,9 +4,9 @@
 //! stripes do. One source for all levels: what differs is behind [`Simd`].
 
 use super::band::PAIR;
+use super::operand::Operand;
 use crate::format::{STEP, STRIPE};
 use crate::simd::{Coder, Simd, TileKernel};
-use crate::source::Source;
 use std::marker::PhantomData;
 
 /// Pixels of a tile at most, at any level.
@@ -40,12 +40,12 @@ impl Walk {
 /// Bytes from one element of a band of codes to the next. Where a level multiplies whole bytes as pairs of 16 bits, each element
 /// comes with the one two further on, which is what [`Simd::widen`] puts beside each other; its second half is the pair of the
 /// element after it.
-pub(super) fn cell<S: Simd, Src: Source>() -> usize {
+pub(super) fn cell<S: Simd, Src: Operand>() -> usize {
     if Src::planes::<S>() == 1 { 1 } else { PAIR }
 }
 
-/// How a tile's sums become codes, in registers: `offsets` and `scales` of its filters, what each of its pixels has in excess, and
-/// where the codes go, `stride` bytes from a pixel's to the next one's.
+/// How a tile's sums become codes, in registers: `offsets` and `scales` of its filters, what each of its pixels has in excess
+/// (none where nothing has), and where the codes go, `stride` bytes from a pixel's to the next one's.
 #[derive(Clone, Copy)]
 pub(super) struct Coded<'a> {
     pub(super) offsets: &'a [i32],
@@ -70,7 +70,7 @@ pub(super) struct Codes<'a, Src> {
     pub(super) source: PhantomData<Src>,
 }
 
-impl<Src: Source> TileKernel for Codes<'_, Src> {
+impl<Src: Operand> TileKernel for Codes<'_, Src> {
     #[inline(always)]
     unsafe fn run<S: Simd, const M: usize, const NV: usize>(self, s: S) {
         let (vector, cell) = (4 * S::LANES, cell::<S, Src>());
@@ -78,17 +78,20 @@ impl<Src: Source> TileKernel for Codes<'_, Src> {
         let mut b = self.b;
         let mut totals = [[s.int(0); NV]; M];
         if let Some(coded) = &self.coded {
-            for (row, read) in totals.iter_mut().zip(coded.reads) {
-                let read = s.int(*read);
+            for (m, row) in totals.iter_mut().enumerate() {
                 for (v, total) in row.iter_mut().enumerate() {
                     // SAFETY: an offset for each filter.
-                    *total = s.sub(unsafe { s.load_ints(coded.offsets.as_ptr().add(v * S::LANES)) }, read);
+                    *total = unsafe { s.load_ints(coded.offsets.as_ptr().add(v * S::LANES)) };
+                    if Src::zero::<S>() != 0 {
+                        *total = s.sub(*total, s.int(coded.reads[m]));
+                    }
                 }
             }
         }
         let mut acc = started::<S, Src, M, NV>(s, &totals);
-        // Steps until sums in the making must be finished. Levels that never must keep them in registers from run to run.
+        // Steps until sums in the making must be finished.
         let limit = Src::run::<S>();
+        let mut left = limit;
         for outer in 0..self.walk.outer {
             for inner in 0..self.walk.inner {
                 let offset = outer * self.walk.outer_step + inner * self.walk.inner_step;
@@ -97,9 +100,14 @@ impl<Src: Source> TileKernel for Codes<'_, Src> {
                     std::array::from_fn(|m| unsafe { self.band.add((self.pixels[m] + offset) * cell) });
                 let mut step = 0;
                 while step < self.walk.steps {
-                    let end = self.walk.steps.min(step.saturating_add(limit));
-                    if limit != usize::MAX {
+                    if left == 0 {
+                        finish::<S, Src, M, NV>(s, &acc, &mut totals);
                         acc = started::<S, Src, M, NV>(s, &totals);
+                        left = limit;
+                    }
+                    let end = self.walk.steps.min(step.saturating_add(left));
+                    if limit != usize::MAX {
+                        left -= end - step;
                     }
                     while step < end {
                         // SAFETY: the step lies behind `b`, and its four elements (five of pairs) in the band.
@@ -118,23 +126,10 @@ impl<Src: Source> TileKernel for Codes<'_, Src> {
                         b = b.wrapping_add(STEP);
                         step += 1;
                     }
-                    if limit != usize::MAX {
-                        for (row, acc) in totals.iter_mut().zip(acc) {
-                            for (total, acc) in row.iter_mut().zip(acc) {
-                                *total = Src::finish(s, acc, *total);
-                            }
-                        }
-                    }
                 }
             }
         }
-        if limit == usize::MAX {
-            for (row, acc) in totals.iter_mut().zip(acc) {
-                for (total, acc) in row.iter_mut().zip(acc) {
-                    *total = Src::finish(s, acc, *total);
-                }
-            }
-        }
+        finish::<S, Src, M, NV>(s, &acc, &mut totals);
         if let Some(coded) = &self.coded {
             // SAFETY: the number.
             let top = unsafe { s.splat(&coded.coder.top) };
@@ -160,7 +155,7 @@ impl<Src: Source> TileKernel for Codes<'_, Src> {
 
 /// The beginnings of sums. By loops: the compiler makes calls of arrays' `map`, through memory.
 #[inline(always)]
-fn started<S: Simd, Src: Source, const M: usize, const NV: usize>(
+fn started<S: Simd, Src: Operand, const M: usize, const NV: usize>(
     s: S,
     totals: &[[S::I; NV]; M],
 ) -> [[Src::Acc<S>; NV]; M] {
@@ -171,6 +166,20 @@ fn started<S: Simd, Src: Source, const M: usize, const NV: usize>(
         }
     }
     acc
+}
+
+/// The sums that were in the making.
+#[inline(always)]
+fn finish<S: Simd, Src: Operand, const M: usize, const NV: usize>(
+    s: S,
+    acc: &[[Src::Acc<S>; NV]; M],
+    totals: &mut [[S::I; NV]; M],
+) {
+    for (row, acc) in totals.iter_mut().zip(acc) {
+        for (total, acc) in row.iter_mut().zip(acc) {
+            *total = Src::finish(s, *acc, *total);
+        }
+    }
 }
 
 /// Chains of fused multiply-adds: as [`Codes`] with an f32 an element and a column a step.

@@ -202,6 +202,8 @@ pub(crate) trait Simd: Copy {
     /// How many steps of four columns [`Simd::dot_codes`] may add between [`Simd::start_codes`] and [`Simd::finish_codes`], for
     /// codes up to `max`.
     fn run_codes(max: usize) -> usize;
+    /// What [`Simd::dot_codes`] takes a byte of value 0 in its first vector for: 128 where that is of unsigned bytes.
+    const RAISED: i32;
     /// The beginning of a sum that starts at `seed`.
     fn start_codes(self, seed: Self::I) -> Self::C;
     /// Adds, in each lane, the products of four codes (0 to 15) with four signed activations.

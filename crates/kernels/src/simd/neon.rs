@@ -196,6 +196,7 @@ impl<const LEVEL: u8> Simd for Neon<LEVEL> {
         // One product of at most 128 * max in size goes to 16 bits at a time.
         if LEVEL == PLAIN { ((1 << 15) - 1) / (128 * max) } else { usize::MAX }
     }
+    const RAISED: i32 = 0;
     #[inline(always)]
     fn start_codes(self, seed: int32x4_t) -> Self::C {
         let zero = self.int(0);

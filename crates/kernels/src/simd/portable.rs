@@ -110,6 +110,7 @@ impl Simd for Portable {
     fn run_codes(_: usize) -> usize {
         usize::MAX
     }
+    const RAISED: i32 = 128;
     #[inline(always)]
     fn start_codes(self, seed: Self::I) -> Self::C {
         seed

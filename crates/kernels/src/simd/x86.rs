@@ -237,6 +237,7 @@ impl Simd for Avx2 {
         // Two products of at most 128 * max in size go to 16 bits at a time; -2^15 is in range.
         (1 << 15) / (2 * 128 * max)
     }
+    const RAISED: i32 = 128;
     #[inline(always)]
     fn start_codes(self, _: __m256i) -> __m256i {
         op!(_mm256_setzero_si256())
@@ -569,6 +570,7 @@ impl<const VNNI: bool, const TABLES: bool> Simd for Avx512<VNNI, TABLES> {
     fn run_codes(max: usize) -> usize {
         if VNNI { usize::MAX } else { Avx2::run_codes(max) }
     }
+    const RAISED: i32 = 128;
     #[inline(always)]
     fn start_codes(self, seed: __m512i) -> __m512i {
         if VNNI { seed } else { op!(_mm512_setzero_si512()) }
