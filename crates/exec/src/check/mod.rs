@@ -389,9 +389,9 @@ impl Bound {
         checks: Checks,
     ) -> Result<Report, LaunchError> {
         let blocks: u64 = self.config().grid.iter().map(|n| u64::from(*n)).product();
-        if !prepared.has_checkers() || blocks >= u64::from(u32::MAX) {
-            let what = match blocks >= u64::from(u32::MAX) {
-                true => "the checkers follow fewer than 2^32 blocks: check a smaller grid",
+        if !prepared.has_checkers() || blocks > shadow::BLOCKS {
+            let what = match blocks > shadow::BLOCKS {
+                true => "the checkers follow at most 2^28 blocks: check a smaller grid",
                 false => "this executor has no checkers: use `lanes`",
             };
             return Err(LaunchError::Unsupported(what.into()));

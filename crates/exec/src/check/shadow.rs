@@ -7,26 +7,35 @@
 //!
 //! | bits | what |
 //! |---|---|
-//! | 0-31 | global memory: the block that touched first; shared memory: the barrier interval, counted over all blocks of the worker |
-//! | 32-41 | lane that touched last in this subgroup interval |
-//! | 42-43 | 0: that lane alone, 1: several lanes of its subgroup, 2: several subgroups (in this barrier interval) |
-//! | 44-47 | subgroup interval, low bits |
-//! | 48-54 | barrier interval of the block, low bits |
-//! | 55 | several blocks; then only the kinds of access below still mean something |
-//! | 56-63 | per kind of access (plain and atomic, read and write): 0 never, 1 in an earlier barrier interval, 2 in this one, 3 since the last subgroup barrier too |
+//! | 0-27 | global memory: the block that touched first; shared memory: the barrier interval, counted over all blocks of the worker |
+//! | 28-37 | lane that touched last in this subgroup interval |
+//! | 38-39 | 0: that lane alone, 1: several lanes of its subgroup, 2: several subgroups (in this barrier interval), 3: several blocks; then only the kinds of access below still mean something |
+//! | 40-42 | subgroup interval, low bits |
+//! | 43-47 | barrier interval of the block, low bits |
+//! | 48-55 | per kind of access (plain and atomic, read and write): 0 never, 1 in an earlier barrier interval, 2 in this one, 3 since the last subgroup barrier too |
+//! | 56-63 | buffers of 64-bit elements: the highest byte of the value from before the launch |
 //!
-//! Low bits of intervals that wrap around make two intervals look like one, which is an error towards "may race".
+//! Low bits of intervals that wrap around make two intervals look like one, which is an error towards "may race". Blocks that
+//! look like one would hide races: larger grids than [`BLOCKS`] are refused.
 
 use super::Class;
 use crate::view::View;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+/// Blocks that a cell can tell apart.
+pub(crate) const BLOCKS: u64 = 1 << 28;
+/// What of a cell is about accesses.
+const CELL: u64 = (1 << 56) - 1;
 /// The cell of an element that was found and is looked at no more.
-const FOUND: u64 = u64::MAX;
-const SEVERAL_BLOCKS: u64 = 1 << 55;
-const OWNER: u64 = 0xffff_ffff;
-const KINDS: u32 = 56;
+const FOUND: u64 = CELL;
+const OWNER: u64 = BLOCKS - 1;
+const LANE: u32 = 28;
+const LANES: u32 = 38;
+const SEVERAL_BLOCKS: u64 = 3 << LANES;
+const SUBGROUP_INTERVAL: u32 = 40;
+const INTERVAL: u32 = 43;
+const KINDS: u32 = 48;
 /// Everything that says who, when the lane is alone.
 const WHO: u64 = (1 << KINDS) - 1;
 
@@ -36,15 +45,17 @@ pub(crate) struct Who(u64);
 
 impl Who {
     pub(crate) fn global(block: u64, interval: u32, subgroup_interval: u32) -> Who {
-        Who(block & OWNER | u64::from(subgroup_interval & 15) << 44 | u64::from(interval & 127) << 48)
+        let intervals =
+            u64::from(subgroup_interval & 7) << SUBGROUP_INTERVAL | u64::from(interval & 31) << INTERVAL;
+        Who(block & OWNER | intervals)
     }
     pub(crate) fn shared(epoch: u32, subgroup_interval: u32) -> Who {
-        Who(u64::from(epoch) | u64::from(subgroup_interval & 15) << 44)
+        Who(u64::from(epoch) & OWNER | u64::from(subgroup_interval & 7) << SUBGROUP_INTERVAL)
     }
     /// With a lane and a kind of access.
     #[inline(always)]
     fn cell(self, lane: u32, class: Class) -> u64 {
-        self.0 | u64::from(lane) << 32 | 3 << (KINDS + 2 * class as u32)
+        self.0 | u64::from(lane) << LANE | 3 << (KINDS + 2 * class as u32)
     }
 }
 
@@ -90,31 +101,31 @@ fn other_step<const SHARED: bool>(cell: u64, new: u64, class: Class) -> u64 {
     let enemies = enemies(class);
     if !SHARED {
         let known = 1 << (KINDS + 2 * class as u32);
-        if cell & SEVERAL_BLOCKS != 0 {
+        if cell & SEVERAL_BLOCKS == SEVERAL_BLOCKS {
             return if present & enemies != 0 { FOUND } else { cell | known };
         }
         if (cell ^ new) & OWNER != 0 {
             let all = SEVERAL_BLOCKS | present << KINDS | known;
             return if present & enemies != 0 { FOUND } else { all };
         }
-        if (cell ^ new) >> 48 & 127 != 0 {
+        if (cell ^ new) >> INTERVAL & 31 != 0 {
             return new | present << KINDS;
         }
     } else if (cell ^ new) & OWNER != 0 {
         // Another barrier interval, or another block: ordered, and nothing of shared memory is compared across blocks.
         return new;
     }
-    let lanes = cell >> 42 & 3;
+    let lanes = cell >> LANES & 3;
     let add = new >> KINDS << KINDS;
-    let same_subgroup = (cell ^ new) >> 37 & 31 == 0;
+    let same_subgroup = (cell ^ new) >> (LANE + 5) & 31 == 0;
     if lanes == 2 || !same_subgroup {
-        return if here & enemies != 0 { FOUND } else { cell & !(3 << 42) | 2 << 42 | add };
+        return if here & enemies != 0 { FOUND } else { cell & !(3 << LANES) | 2 << LANES | add };
     }
-    if (cell ^ new) >> 44 & 15 != 0 {
+    if (cell ^ new) >> SUBGROUP_INTERVAL & 7 != 0 {
         // Behind a subgroup barrier: other subgroups still see what was before it.
         return new | (kinds & !here) << KINDS;
     }
-    if here & kinds & enemies != 0 { FOUND } else { cell | 1 << 42 | add }
+    if here & kinds & enemies != 0 { FOUND } else { cell | 1 << LANES | add }
 }
 
 /// One access by one lane to a cell that only one thread uses.
@@ -134,6 +145,9 @@ pub(crate) fn touch_global(cell: &mut u64, who: Who, lane: u32, class: Class) ->
 
 /// Elements of a page.
 const PAGE: usize = 256;
+
+/// Bytes of a value from before the launch that stand in a page's own list; an eighth one has room in the cell.
+const KEPT: usize = 7;
 
 /// Cells and the values from before the launch, made when an element of the page is first touched.
 #[derive(Default)]
@@ -199,6 +213,7 @@ impl Shadow {
     fn make<'a>(&self, page: &'a Page, number: u64, view: &View<'_>) -> &'a [AtomicU64] {
         let first = number * PAGE as u64;
         let n = (self.len - first).min(PAGE as u64);
+        let mut tops = Vec::new();
         if self.save {
             let bits = (first..first + n).map(|i| view.load(i).unwrap_or(0));
             // By size: this is done for all that a launch touches.
@@ -206,11 +221,16 @@ impl Shadow {
                 1 => bits.map(|b| b as u8).collect(),
                 2 => bits.map(|b| (b as u16).to_le_bytes()).collect::<Vec<_>>().into_flattened(),
                 4 => bits.map(|b| (b as u32).to_le_bytes()).collect::<Vec<_>>().into_flattened(),
-                _ => bits.map(u64::to_le_bytes).collect::<Vec<_>>().into_flattened(),
+                _ => {
+                    tops = bits.clone().map(|b| b & !CELL).collect();
+                    bits.flat_map(|b| b.to_le_bytes().into_iter().take(KEPT)).collect()
+                }
             };
             let _ = page.saved.set(bytes.into());
         }
-        page.cells.get_or_init(|| (0..n).map(|_| AtomicU64::new(0)).collect())
+        page.cells.get_or_init(|| {
+            (0..n as usize).map(|i| AtomicU64::new(tops.get(i).copied().unwrap_or(0))).collect()
+        })
     }
 
     /// One access by each lane of `lanes` to its place; places outside the view are passed over. Tells newly found elements.
@@ -244,10 +264,11 @@ impl Shadow {
                     break;
                 };
                 left &= left - 1;
-                let before = cell.load(Ordering::Relaxed);
+                let whole = cell.load(Ordering::Relaxed);
+                let before = whole & CELL;
                 let after = step::<false>(before, by.who.cell(by.first_lane + i, by.class), by.class);
                 if after != before {
-                    cell.store(after, Ordering::Relaxed);
+                    cell.store(after | whole & !CELL, Ordering::Relaxed);
                     if after == FOUND {
                         found(place);
                     }
@@ -274,8 +295,8 @@ impl Shadow {
                 let page_end = (at / PAGE as u64 + 1) * PAGE as u64;
                 if let Some(cells) = page.cells.get() {
                     for i in at..end.min(page_end) {
-                        let cell = cells[(i % PAGE as u64) as usize].load(Ordering::Relaxed);
-                        let other = cell & SEVERAL_BLOCKS != 0 || (cell ^ new) & OWNER != 0;
+                        let cell = cells[(i % PAGE as u64) as usize].load(Ordering::Relaxed) & CELL;
+                        let other = cell & SEVERAL_BLOCKS == SEVERAL_BLOCKS || (cell ^ new) & OWNER != 0;
                         if cell != 0 && other && other_step::<false>(cell, new, class) == FOUND {
                             found.push(i);
                         }
@@ -290,12 +311,13 @@ impl Shadow {
     /// Puts the values from before the launch back.
     pub(crate) fn restore(&self, view: &View<'_>) {
         for (number, page) in self.pages.iter().enumerate() {
-            let Some(saved) = page.saved.get() else { continue };
-            for (i, bytes) in saved.chunks(self.size).enumerate() {
+            let (Some(saved), Some(cells)) = (page.saved.get(), page.cells.get()) else { continue };
+            for (i, (bytes, cell)) in saved.chunks(self.size.min(KEPT)).zip(cells).enumerate() {
                 let mut all = [0; 8];
                 all[..bytes.len()].copy_from_slice(bytes);
+                let value = u64::from_le_bytes(all) | cell.load(Ordering::Relaxed) & !CELL;
                 // In range: the page was made of the view.
-                let _ = view.store((number * PAGE + i) as u64, u64::from_le_bytes(all));
+                let _ = view.store((number * PAGE + i) as u64, value);
             }
         }
     }
@@ -307,7 +329,7 @@ impl Shadow {
         for page in &self.pages {
             let Some(cells) = page.cells.get() else { continue };
             bytes += (size_of_val(&cells[..]) + page.saved.get().map_or(0, |s| s.len())) as u64;
-            touched += cells.iter().filter(|c| c.load(Ordering::Relaxed) != 0).count() as u64;
+            touched += cells.iter().filter(|c| c.load(Ordering::Relaxed) & CELL != 0).count() as u64;
         }
         (bytes, touched)
     }
@@ -404,5 +426,39 @@ mod tests {
         shadow.restore(&view);
         assert!((0..600).all(|i| view.load(i) == Some(if i % 2 == 0 { 7 } else { 0 })));
         assert_eq!(shadow.size().1, 32);
+    }
+
+    #[test]
+    fn a_64_bit_element_takes_16_bytes_at_most_and_comes_back_whole() {
+        let before: Vec<u64> = (0..600).map(|i: u64| (i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
+        let mut words = before.clone();
+        let view = View::of_words(&mut words, 600, phalanx_isa::Type::U64);
+        let shadow = Shadow::new(&view, true, true);
+        // All of it, and a race on every element: what is found keeps its value too.
+        let mut found = 0;
+        for first in (0..600).step_by(32) {
+            let places: [u64; 32] = std::array::from_fn(|i| first + i as u64);
+            for block in 0..2 {
+                let by = Touch { who: Who::global(block, 0, 0), first_lane: 0, class: Class::Write };
+                shadow.touch(&view, &places, u32::MAX, by, |_| found += 1);
+            }
+            places.iter().for_each(|p| view.store(*p, 1).unwrap());
+        }
+        assert_eq!(found, 600);
+        let (bytes, touched) = shadow.size();
+        assert_eq!(touched, 600);
+        assert!(bytes <= 16 * touched, "{bytes} bytes for {touched} elements");
+        shadow.restore(&view);
+        assert!((0..600).all(|i| view.load(i) == Some(before[i as usize])));
+    }
+
+    #[test]
+    fn the_last_block_is_told_from_the_first() {
+        let act = |block, class| (block, 0, 0, 0, class);
+        let last = BLOCKS - 1;
+        for (a, b) in [(0, last), (last, 0), (last - 1, last)] {
+            assert!(found(&[act(a, Class::Write), act(b, Class::Read)]));
+            assert!(!found(&[act(a, Class::Read), act(b, Class::Read)]));
+        }
     }
 }
