@@ -35,7 +35,7 @@ mapfile -t folders < <(sed -n '/^const UNSAFE/,/;/p' tests/arch.rs | grep -o '"c
 ((${#folders[@]} >= 1)) || { echo "tests/arch.rs names no crate with unsafe code" >&2; exit 1; }
 select=("${folders[@]/#/--package=phalanx-}")
 if ((full)); then select=(--workspace --exclude phalanx-cli); fi
-run cargo test --locked --target "$target" --target-dir target/asan --tests "${select[@]}" 2>&1 | tee "$dir/log"
+run cargo test --no-fail-fast --locked --target "$target" --target-dir target/asan --tests "${select[@]}" 2>&1 | tee "$dir/log"
 passed=$(awk '/^test result: ok/ { n += $4 } END { print n + 0 }' "$dir/log")
 note="$passed tests"
 say "$passed tests passed under AddressSanitizer"

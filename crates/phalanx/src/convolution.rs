@@ -160,9 +160,8 @@ impl Conv2d {
 
     /// A kernel of `programs/conv2d.phx` for these types.
     fn kernel(&self, name: &str, x: Type, y: Type, relu: bool) -> Result<Kernel, Error> {
-        let Some(entry) = crate::ops::find(name) else {
-            return Err(OpError::Unknown { name: name.into(), known: Vec::new() }.into());
-        };
+        let none = || OpError::Unknown { name: name.into(), known: Vec::new() };
+        let entry = crate::ops::find(name).ok_or_else(none)?;
         let written = if name == "conv2d_f" { "packed[f32," } else { "packed[t2," };
         let text = only(entry.text, name)
             .replace(written, &format!("packed[{},", format_of(&self.weights)))

@@ -3,7 +3,7 @@
 use phalanx::convolution::{
     Algorithm, Conv, Conv2d, ConvShape, Requantised, Valued, conv2d_quantized, filters,
 };
-use phalanx::isa::PackFormat;
+use phalanx::isa::{PackFormat, Type};
 use phalanx::kernels::Tile;
 use phalanx::kernels::conv::{ConvInput, ConvOutput, ConvPart, ConvPlan, ConvWeights, Requantise, reference};
 use phalanx::{Cpu, Element, Tier};
@@ -38,39 +38,39 @@ fn random(format: PackFormat, text: &str, rng: &mut Rng) -> Arc<ConvWeights> {
 
 /// What follows the sums.
 #[derive(Clone, Copy)]
-struct After {
-    scales: &'static [f32],
-    ints: &'static [i32],
-    floats: &'static [f32],
+struct After<'a> {
+    scales: &'a [f32],
+    ints: &'a [i32],
+    floats: &'a [f32],
     relu: bool,
 }
 
 /// A type of output.
 trait Kind: Copy + Default {
-    fn output(tile: Tile<'_, Self>, after: After) -> ConvOutput<'_>;
+    fn output<'a>(tile: Tile<'a, Self>, after: After<'a>) -> ConvOutput<'a>;
 }
 impl Kind for f32 {
-    fn output(tile: Tile<'_, f32>, a: After) -> ConvOutput<'_> {
+    fn output<'a>(tile: Tile<'a, f32>, a: After<'a>) -> ConvOutput<'a> {
         ConvOutput::F32 { tile, scales: Some(a.scales), bias: Some(a.floats), relu: a.relu }
     }
 }
 impl Kind for i8 {
-    fn output(tile: Tile<'_, i8>, a: After) -> ConvOutput<'_> {
+    fn output<'a>(tile: Tile<'a, i8>, a: After<'a>) -> ConvOutput<'a> {
         ConvOutput::I8(tile, Requantise { scales: a.scales, bias: Some(a.ints), zero: 4, relu: a.relu })
     }
 }
 impl Kind for u8 {
-    fn output(tile: Tile<'_, u8>, a: After) -> ConvOutput<'_> {
+    fn output<'a>(tile: Tile<'a, u8>, a: After<'a>) -> ConvOutput<'a> {
         ConvOutput::U8(tile, Requantise { scales: a.scales, bias: Some(a.ints), zero: 4, relu: a.relu })
     }
 }
 
 /// What the definition says, image by image.
-fn expected<T: Kind>(
+fn expected<'a, T: Kind>(
     w: &ConvWeights,
     images: usize,
-    input: impl Fn(std::ops::Range<usize>) -> ConvInput<'static>,
-    after: After,
+    input: impl Fn(std::ops::Range<usize>) -> ConvInput<'a>,
+    after: After<'a>,
 ) -> Vec<T> {
     let conv = w.conv();
     let mut all = Vec::new();
@@ -83,10 +83,6 @@ fn expected<T: Kind>(
         all.extend(y);
     }
     all
-}
-
-fn leak<T: Clone>(v: &[T]) -> &'static [T] {
-    v.to_vec().leak()
 }
 
 fn bits<T: Element>(v: &[T]) -> Vec<u64> {
@@ -122,13 +118,12 @@ fn every_type_order_level_and_division_gives_the_bits_of_the_reference() {
             let scales: Vec<f32> = (0..n).map(|_| rng.float() / 40.0).collect();
             let ints: Vec<i32> = (0..n).map(|_| (rng.next() % 2000) as i32 - 1000).collect();
             let floats: Vec<f32> = (0..n).map(|_| rng.float()).collect();
-            let (ls, lu, lf) = (leak(&xs), leak(&xu), leak(&xf));
             let len = IMAGES * conv.output_len();
-            let after = After { scales: leak(&scales), ints: leak(&ints), floats: leak(&floats), relu };
-            let of_floats = expected::<f32>(&w, IMAGES, |r| ConvInput::F32(&lf[r]), after);
+            let after = After { scales: &scales, ints: &ints, floats: &floats, relu };
+            let of_floats = expected::<f32>(&w, IMAGES, |r| ConvInput::F32(&xf[r]), after);
             let exact = format != PackFormat::F32;
-            let signed = |r: std::ops::Range<usize>| ConvInput::I8 { data: &ls[r], zero: -7 };
-            let unsigned = |r: std::ops::Range<usize>| ConvInput::U8 { data: &lu[r], zero: 9 };
+            let signed = |r: std::ops::Range<usize>| ConvInput::I8 { data: &xs[r], zero: -7 };
+            let unsigned = |r: std::ops::Range<usize>| ConvInput::U8 { data: &xu[r], zero: 9 };
             let codes = exact.then(|| {
                 (
                     expected::<i8>(&w, IMAGES, signed, after),
@@ -218,9 +213,8 @@ fn an_algorithm_that_is_asked_for_has_the_same_bits_everywhere() {
         let x: Vec<f32> = (0..IMAGES * conv.image_len()).map(|_| rng.float()).collect();
         let scales: Vec<f32> = (0..n).map(|_| rng.float()).collect();
         let floats: Vec<f32> = (0..n).map(|_| rng.float()).collect();
-        let after = After { scales: leak(&scales), ints: &[], floats: leak(&floats), relu: true };
-        let lx = leak(&x);
-        let expected = expected::<f32>(&w, IMAGES, |r| ConvInput::F32(&lx[r]), after);
+        let after = After { scales: &scales, ints: &[], floats: &floats, relu: true };
+        let expected = expected::<f32>(&w, IMAGES, |r| ConvInput::F32(&x[r]), after);
         let on = |tier, threads| Cpu::builder().simd(tier).threads(threads).build().unwrap();
         let all = Tier::available().into_iter().flat_map(|t| [1, 3].map(|threads| on(t, threads)));
         for cpu in all.chain([Cpu::builder().executor("reference").build().unwrap()]) {
@@ -234,4 +228,95 @@ fn an_algorithm_that_is_asked_for_has_the_same_bits_everywhere() {
     }
     let refused = filters(PackFormat::T2, shape("9x7 5->70 3x3 p1 winograd"), &[0.0; 3150]).unwrap_err();
     assert!(refused.to_string().contains("integers are summed exactly"), "{refused}");
+}
+
+/// A kernel of one's own: the sums of a part of an image's output.
+const SUMS: &str = "
+kernel sums(in x: i8[], in w: packed[t2, n, k], inout y: i32[], n: u32, k: u32, row: u32, rows: u32, at: u32, zx: i32)
+        block 1  grid 1
+{
+    conv2d.sum.i8 y[at], w, x[0], row, rows, 0, n, zx
+    exit
+}
+";
+
+#[test]
+fn sums_of_parts_are_exact_and_leave_the_rest_alone() {
+    let mut rng = Rng(21);
+    let levels = Tier::available().into_iter().map(|t| Cpu::builder().simd(t).build().unwrap());
+    let cpus: Vec<Cpu> = levels.chain([Cpu::builder().executor("reference").build().unwrap()]).collect();
+    for (text, format, code) in [
+        ("7x6 5->70 3x3 p1", PackFormat::T2, Type::I8),
+        ("7x6 5->70 3x3 p1", PackFormat::I8, Type::U8),
+        ("6x6 40->40 3x3 p1 g40", PackFormat::I8, Type::I8),
+        ("6x6 8->12 2x3 g4 d2x1", PackFormat::T2, Type::U8),
+    ] {
+        let w = random(format, text, &mut rng);
+        let (conv, n) = (*w.conv(), w.filters());
+        let bytes: Vec<u8> = (0..conv.image_len()).map(|_| rng.next() as u8).collect();
+        let codes: Vec<i8> = bytes.iter().map(|v| *v as i8).collect();
+        let mut whole = vec![0i32; conv.output_len()];
+        let (rows, cols, stride) = ConvPart::whole(&conv).tile(&conv);
+        let input = match code {
+            Type::I8 => ConvInput::I8 { data: &codes, zero: -3 },
+            _ => ConvInput::U8 { data: &bytes, zero: 3 },
+        };
+        let out = ConvOutput::Sums(Tile::new(&mut whole, rows, cols, stride).unwrap());
+        reference::conv2d(&w, input, out, ConvPart::whole(&conv)).unwrap();
+        let line = whole.len() / conv.output()[0];
+        let text = SUMS.replace("t2", &format.to_string()).replace("x: i8", &format!("x: {code}"));
+        let text = text.replace("sum.i8", &format!("sum.{code}"));
+        for cpu in &cpus {
+            let kernel = cpu.load(&text).unwrap().kernel("sums").unwrap();
+            let y = cpu.buffer(&vec![77i32; whole.len()]).unwrap();
+            let run = |r0: usize, rr: usize, zx: i32| {
+                let launch = kernel.launch_declared().arg("w", &w).arg("y", &y);
+                let launch = match code {
+                    Type::I8 => launch.arg("x", &cpu.buffer(&codes).unwrap()),
+                    _ => launch.arg("x", &cpu.buffer(&bytes).unwrap()),
+                };
+                let launch = launch.arg("n", n as u32).arg("k", w.filter_len() as u32).arg("zx", zx);
+                let launch = launch.arg("row", r0 as u32).arg("rows", rr as u32);
+                launch.arg("at", (r0 * line) as u32).run()
+            };
+            let zero = if code == Type::I8 { -3 } else { 3 };
+            run(1, 0, zero).unwrap();
+            assert!(y.read().unwrap().iter().all(|v| *v == 77), "no rows, nothing written");
+            run(1, 3, zero).unwrap();
+            let now = y.read().unwrap();
+            assert_eq!(now[line..4 * line], whole[line..4 * line], "{text}");
+            assert!(now[..line].iter().chain(&now[4 * line..]).all(|v| *v == 77), "rows of others");
+            run(0, conv.output()[0], zero).unwrap();
+            assert_eq!(y.read().unwrap(), whole, "{text}");
+            let refused = run(0, 1, if code == Type::I8 { 128 } else { -1 }).unwrap_err().to_string();
+            assert!(refused.contains("zero point"), "{refused}");
+        }
+    }
+}
+
+#[test]
+fn floats_have_no_zero_point_and_lengths_must_fit() {
+    let cpu = Cpu::new().unwrap();
+    let w = Arc::new(filters(PackFormat::F32, shape("2x2 1->1 2x2"), &[1.0; 4]).unwrap());
+    let launch = Conv2d::new(&cpu, Arc::clone(&w));
+    assert!(Arc::ptr_eq(launch.weights(), &w));
+    let (x, y) = (cpu.zeros::<f32>(8).unwrap(), cpu.zeros::<f32>(1).unwrap());
+    let one = cpu.buffer(&[1f32]).unwrap();
+    let to = Valued { scale: &one, bias: &one, zero_x: 0, relu: false };
+    let error = launch.floats(&x, &y, &to).err().unwrap().to_string();
+    assert!(error.contains("2 outputs of 1 elements"), "{error}");
+    let text = "
+kernel f(in x: f32[], in w: packed[f32, n, k], in s: f32[], out y: f32[], n: u32, k: u32) block 1  grid 1
+{
+    conv2d.f.f32.f32 y[0], w, x[0], s[0], s[0], 0, 1, 0, 1, 5
+    exit
+}
+";
+    for cpu in [cpu, Cpu::builder().executor("reference").build().unwrap()] {
+        let buffer = |v: &[f32]| cpu.buffer(v).unwrap();
+        let launch = cpu.load(text).unwrap().kernel("f").unwrap().launch_declared().arg("w", &w);
+        let launch = launch.arg("x", &buffer(&[1.0; 4])).arg("s", &buffer(&[1.0])).arg("y", &buffer(&[0.0]));
+        let error = launch.arg("n", 1u32).arg("k", 4u32).run().unwrap_err().to_string();
+        assert!(error.contains("zero point of f32 input"), "{error}");
+    }
 }
