@@ -272,8 +272,8 @@ fn sums_of_parts_are_exact_and_leave_the_rest_alone() {
             let run = |r0: usize, rr: usize, zx: i32| {
                 let launch = kernel.launch_declared().arg("w", &w).arg("y", &y);
                 let launch = match code {
-                    Type::I8 => launch.arg("x", &cpu.buffer(&codes).unwrap()),
-                    _ => launch.arg("x", &cpu.buffer(&bytes).unwrap()),
+                    Type::I8 => launch.arg("x", cpu.buffer(&codes).unwrap()),
+                    _ => launch.arg("x", cpu.buffer(&bytes).unwrap()),
                 };
                 let launch = launch.arg("n", n as u32).arg("k", w.filter_len() as u32).arg("zx", zx);
                 let launch = launch.arg("row", r0 as u32).arg("rows", rr as u32);
@@ -315,7 +315,7 @@ kernel f(in x: f32[], in w: packed[f32, n, k], in s: f32[], out y: f32[], n: u32
     for cpu in [cpu, Cpu::builder().executor("reference").build().unwrap()] {
         let buffer = |v: &[f32]| cpu.buffer(v).unwrap();
         let launch = cpu.load(text).unwrap().kernel("f").unwrap().launch_declared().arg("w", &w);
-        let launch = launch.arg("x", &buffer(&[1.0; 4])).arg("s", &buffer(&[1.0])).arg("y", &buffer(&[0.0]));
+        let launch = launch.arg("x", buffer(&[1.0; 4])).arg("s", buffer(&[1.0])).arg("y", buffer(&[0.0]));
         let error = launch.arg("n", 1u32).arg("k", 4u32).run().unwrap_err().to_string();
         assert!(error.contains("zero point of f32 input"), "{error}");
     }
