@@ -9,6 +9,7 @@
 //! side by side ([`Simd::interleave`]), once for each column of the image and four rows.
 
 use super::band::BandSize;
+use super::columns::{self, Columns};
 use super::output::{Place, Steps, finish, steps_bytes};
 use super::{Conv, ConvError, ConvInput, ConvOutput, ConvPart, ConvWeights, ImageOrder};
 use crate::Scratch;
@@ -514,7 +515,10 @@ fn floats<S: Simd>(s: S, call: Depthwise<'_, '_>, data: &[f32]) -> Result<(), Co
     let conv = weights.conv();
     let filters = weights.filters().next_multiple_of(CHANNELS);
     let made = if weights.taps().is_some() { 0 } else { filters * conv.taps() * 4 };
-    let [steps, memory, made] = scratch.parts([steps_bytes(filters), ring(conv, S::LANES, 1).2 * 4, made])?;
+    let slide = columns::channels::<S>(conv, part);
+    let near = columns::memory::<S>(conv, slide) * 4;
+    let sizes = [steps_bytes(filters), (ring(conv, S::LANES, 1).2 * 4).max(near), made];
+    let [steps, memory, made] = scratch.parts(sizes)?;
     let steps = Steps::fill(steps, weights, output, 0);
     let taps: &[f32] = match weights.taps() {
         Some(taps) => taps,
@@ -531,8 +535,15 @@ fn floats<S: Simd>(s: S, call: Depthwise<'_, '_>, data: &[f32]) -> Result<(), Co
     let memory: &mut [f32] = bytemuck::cast_slice_mut(memory);
     let columns = conv.output()[1];
     let ordered = conv.shape().order == ImageOrder::Nhwc;
+    if let (ConvOutput::F32 { tile, relu, .. }, true) = (&mut *output, slide > 0) {
+        let channels = (part.channels.0, part.channels.0 + slide);
+        let part = ConvPart { channels, ..*part };
+        let memory = &mut *memory;
+        Columns { conv, image: data, taps, steps, relu: *relu, tile, part, memory }.run(s);
+    }
+    let others = ConvPart { channels: (part.channels.0 + slide, part.channels.1), ..*part };
     each(
-        (conv, part),
+        (conv, &others),
         (data, 0.0),
         memory,
         (S::LANES, 1),
@@ -582,20 +593,13 @@ fn floats<S: Simd>(s: S, call: Depthwise<'_, '_>, data: &[f32]) -> Result<(), Co
 }
 
 impl Block<'_, f32> {
-    /// The chain of each pixel, with `put(row, column, sums)`, of some pixels more than once.
+    /// The chain of each pixel, with `put(row, column, sums)`.
     #[inline(always)]
     fn chains<S: Simd>(mut self, s: S, taps: &[f32], put: impl FnMut(usize, usize, S::F)) {
         let conv = self.ring.conv;
         assert!((conv.taps() - 1) * CHANNELS + S::LANES <= taps.len(), "all taps are there");
-        let three = conv.shape().kernel[0] == 3 && conv.output()[1] >= PIXELS;
         // SAFETY: by the assertion.
-        unsafe {
-            match if three { sliding(conv) } else { 0 } {
-                1 => self.three::<S, 1>(s, taps, put),
-                2 => self.three::<S, 2>(s, taps, put),
-                _ => self.any_chains::<S>(s, taps, put),
-            }
-        }
+        unsafe { self.any_chains::<S>(s, taps, put) }
     }
 
     /// As [`Ring::turn`].
@@ -615,55 +619,6 @@ impl Block<'_, f32> {
         let (kh, slot) = (self.ring.conv.shape().kernel[0], slot + ky);
         let slot = if slot >= kh { slot - kh } else { slot };
         self.ring.memory[slot * self.ring.row..].as_ptr()
-    }
-
-    /// 3x3 filters, stride `STRIDE`, at least [`PIXELS`] outputs in a row.
-    ///
-    /// # Safety
-    /// `taps` has all of them.
-    #[inline(always)]
-    unsafe fn three<S: Simd, const STRIDE: usize>(
-        &mut self,
-        s: S,
-        taps: &[f32],
-        mut put: impl FnMut(usize, usize, S::F),
-    ) {
-        let mut weights = [[s.zero(); 3]; 3];
-        for (i, w) in weights.as_flattened_mut().iter_mut().enumerate() {
-            // SAFETY: the caller's promise.
-            *w = unsafe { s.load_floats(taps.as_ptr().add(i * CHANNELS)) };
-        }
-        let columns = self.ring.conv.output()[1];
-        for oy in self.rows.0..self.rows.1 {
-            let slot = self.turn(s, oy);
-            let rows = [self.row(slot, 0), self.row(slot, 1), self.row(slot, 2)];
-            for ox in (0..columns).step_by(PIXELS) {
-                // The last ones may have been done before.
-                let ox = ox.min(columns - PIXELS);
-                let at = ox * STRIDE * S::LANES;
-                let mut acc = [s.zero(); PIXELS];
-                for (row, [p, q, r]) in rows.iter().zip(&weights) {
-                    let load = |x: usize| row.wrapping_add(at + x * S::LANES);
-                    // SAFETY: the ring has all columns that outputs reach, here and below.
-                    let mut a = unsafe { s.load_floats(load(0)) };
-                    // SAFETY: as above.
-                    let mut b = unsafe { s.load_floats(load(1)) };
-                    for (n, acc) in acc.iter_mut().enumerate() {
-                        // SAFETY: as above.
-                        let c = unsafe { s.load_floats(load(n * STRIDE + 2)) };
-                        *acc = s.fma(*r, c, s.fma(*q, b, s.fma(*p, a, *acc)));
-                        (a, b) = (b, c);
-                        if STRIDE == 2 && n + 1 < PIXELS {
-                            // SAFETY: as above.
-                            (a, b) = (c, unsafe { s.load_floats(load(n * STRIDE + 3)) });
-                        }
-                    }
-                }
-                for (n, acc) in acc.into_iter().enumerate() {
-                    put(oy, ox + n, acc);
-                }
-            }
-        }
     }
 
     /// Any filter.

@@ -6,6 +6,7 @@
 
 mod algorithm;
 mod band;
+mod columns;
 mod depthwise;
 mod direct;
 mod fft;
