@@ -45,13 +45,15 @@ fn calls(work: impl FnOnce()) -> usize {
 #[test]
 fn nothing_is_allocated_again_and_nothing_for_what_does_not_fit() {
     assert!(calls(|| drop(vec![1u8; 100])) > 0, "the count counts");
-    // On one thread: the claims of several blocks are made anew by every launch.
-    for format in [PackFormat::I8, PackFormat::T2] {
-        let network = Network::new(&Cpu::builder().threads(1).build().unwrap(), format, 64).unwrap();
-        let first = network.answer().unwrap();
-        let again = calls(|| assert!(network.sample(5).is_ok_and(|seconds| seconds > 0.0)));
-        assert_eq!(again, 0, "{format}, {} products", network.macs);
-        assert_eq!(network.answer().unwrap(), first);
+    for threads in [1, 2] {
+        for format in [PackFormat::I8, PackFormat::T2] {
+            let network =
+                Network::new(&Cpu::builder().threads(threads).build().unwrap(), format, 64).unwrap();
+            let first = network.answer().unwrap();
+            let again = calls(|| assert!(network.sample(5).is_ok_and(|seconds| seconds > 0.0)));
+            assert_eq!(again, 0, "{format}, {threads} threads, {} products", network.macs);
+            assert_eq!(network.answer().unwrap(), first);
+        }
     }
     let huge = ConvShape { input: [usize::MAX / 3; 2], ..ConvShape::square(1, 3, 4, 3) };
     let groups =

@@ -10,7 +10,7 @@ use crate::native::Site;
 use crate::trap::LaneTrap;
 use parking_lot::Mutex;
 use phalanx_isa::TrapKind;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 /// Elements `first + row * stride + column` of a buffer for `row < rows`, `column < width`; neither is 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,11 +70,24 @@ struct Claim {
     area: Area,
 }
 
-/// Rectangles of matrices with equal rows: by column and width, then by row, with their heights and blocks. Those of one column
-/// and width do not overlap.
+/// Rectangles of a matrix in one column and of one width, by row: row, height, block. They do not overlap. Blocks come in about
+/// ascending order, so that a new one stands near the end.
+struct Column {
+    place: (u64, u64),
+    rows: Vec<(u64, u64, u64)>,
+}
+
+impl Column {
+    /// How many begin before `row`.
+    fn before(&self, row: u64) -> usize {
+        self.rows.partition_point(|r| r.0 < row)
+    }
+}
+
+/// Rectangles of matrices with equal rows, by column and width.
 #[derive(Default)]
 struct Matrix {
-    columns: BTreeMap<(u64, u64), BTreeMap<u64, (u64, u64)>>,
+    columns: Vec<Column>,
     widest: u64,
     /// Those that are in no order: compared one by one.
     odd: Vec<Claim>,
@@ -90,8 +103,8 @@ enum Found {
 impl Matrix {
     /// Whether a rectangle of another block is so.
     fn any(&self, length: u64, so: impl Fn(Area) -> bool, block: u64) -> bool {
-        self.columns.iter().any(|((column, width), rows)| {
-            rows.iter().any(|(row, (n, of))| {
+        self.columns.iter().any(|Column { place: (column, width), rows }| {
+            rows.iter().any(|(row, n, of)| {
                 let first = if length == u64::MAX { *column } else { row * length + column };
                 *of != block
                     && so(Area { param: 0, which: 0, first, rows: *n, stride: length, width: *width })
@@ -99,14 +112,19 @@ impl Matrix {
         })
     }
 
+    /// How many columns stand before this one.
+    fn before(&self, place: (u64, u64)) -> usize {
+        self.columns.partition_point(|c| c.place < place)
+    }
+
     fn look(&self, claim: &Claim, column: u64, row: u64) -> Found {
         let Area { width, rows, .. } = claim.area;
         let mut found = Found::Nothing;
-        let near =
-            self.columns.range((column.saturating_sub(self.widest), 0)..(column.saturating_add(width), 0));
-        for ((_, _), taken) in near.filter(|((c, w), _)| c + w > column) {
-            let before_end = taken.range(..row + rows).rev();
-            for (_, (_, block)) in before_end.take_while(|(r, (n, _))| *r + n > row) {
+        let first = self.before((column.saturating_sub(self.widest), 0));
+        let near = &self.columns[first..self.before((column.saturating_add(width), 0)).max(first)];
+        for taken in near.iter().filter(|c| c.place.0 + c.place.1 > column) {
+            let before_end = taken.rows[..taken.before(row + rows)].iter().rev();
+            for (.., block) in before_end.take_while(|(r, n, _)| r + n > row) {
                 if *block != claim.site.block {
                     return Found::Foreign;
                 }
@@ -114,6 +132,28 @@ impl Matrix {
             }
         }
         found
+    }
+
+    /// Adds a rectangle that overlaps no other.
+    fn add(&mut self, claim: &Claim, column: u64, row: u64) {
+        let Area { width, rows, .. } = claim.area;
+        self.widest = self.widest.max(width);
+        let place = (column, width);
+        let at = self.before(place);
+        if self.columns.get(at).is_none_or(|c| c.place != place) {
+            self.columns.insert(at, Column { place, rows: Vec::new() });
+        }
+        let column = &mut self.columns[at];
+        column.rows.insert(column.before(row), (row, rows, claim.site.block));
+    }
+
+    /// Forgets everything but the memory of what was there. False: nothing was.
+    fn clear(&mut self) -> bool {
+        self.columns.retain(|c| !c.rows.is_empty());
+        self.columns.iter_mut().for_each(|c| c.rows.clear());
+        self.widest = 0;
+        self.odd.clear();
+        !self.columns.is_empty()
     }
 }
 
@@ -160,15 +200,13 @@ impl Claims {
                 ok &= !matrix.odd.iter().any(foreign);
                 let found = matrix.look(&claim, column, row);
                 match found {
-                    Found::Nothing => {
-                        matrix.widest = matrix.widest.max(area.width);
-                        let rows = matrix.columns.entry((column, area.width)).or_default();
-                        rows.insert(row, (area.rows, site.block));
-                    }
+                    Found::Nothing => matrix.add(&claim, column, row),
                     Found::Own if matrix.odd.iter().any(|c| c.area == area) => {}
                     Found::Own => {
-                        let same = matrix.columns.get(&(column, area.width)).and_then(|rows| rows.get(&row));
-                        if same != Some(&(area.rows, site.block)) {
+                        let of_place = matrix.columns.get(matrix.before((column, area.width)));
+                        let of_place = of_place.filter(|c| c.place == (column, area.width));
+                        let same = of_place.and_then(|c| c.rows.get(c.before(row)));
+                        if same != Some(&(row, area.rows, site.block)) {
                             matrix.odd.push(claim);
                         }
                     }
@@ -192,6 +230,16 @@ impl Claims {
             (result, None) => result,
             (_, Some(overlap)) => Err(overlap),
         }
+    }
+
+    /// Without claims, but with the memory that these took.
+    fn cleared(self) -> Claims {
+        let mut taken = self.0.into_inner();
+        taken.all.clear();
+        taken.odd.clear();
+        taken.matrices.retain(|_, matrix| matrix.clear());
+        taken.conflict = false;
+        Claims(Mutex::new(taken))
     }
 
     /// The overlap at the lowest block that has one with a lower block.
@@ -228,6 +276,27 @@ impl Claims {
     }
 }
 
+/// What a launch's claims leave for the next launch with the same bindings: memory.
+#[derive(Default)]
+pub(crate) struct SpareClaims(Mutex<Option<Claims>>);
+
+impl SpareClaims {
+    /// Empty claims.
+    pub(crate) fn take(&self) -> Claims {
+        self.0.lock().take().unwrap_or_default()
+    }
+    /// Claims of a launch that has ended.
+    pub(crate) fn put(&self, claims: Claims) {
+        *self.0.lock() = Some(claims.cleared());
+    }
+}
+
+impl Clone for SpareClaims {
+    fn clone(&self) -> Self {
+        SpareClaims::default()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -248,8 +317,9 @@ mod tests {
             (state >> 33) % n
         };
         let mut seen = [0; 2];
+        let spare = SpareClaims::default();
         for _ in 0..3000 {
-            let claims = Claims::default();
+            let claims = spare.take();
             let mut elements: HashMap<u64, u64> = HashMap::new();
             let lengths = [8 + below(4), 3 + below(9)];
             let mut lowest: Option<u64> = None;
@@ -274,6 +344,7 @@ mod tests {
                 }
             }
             assert_eq!(claims.check(Ok(())).err().map(|t| t.block), lowest);
+            spare.put(claims);
         }
         assert!(seen.iter().all(|n| *n > 500), "{seen:?}");
     }

@@ -3,7 +3,7 @@
 use crate::buffer::{Allocation, BufferError, BufferView, Storage};
 use crate::check::Checker;
 use crate::checks::{check_aliasing, check_lengths, check_special_widths, evaluate, shape};
-use crate::claims::Claims;
+use crate::claims::{Claims, SpareClaims};
 pub use crate::error::LaunchError;
 use crate::guards;
 use crate::native::{format_of, packed_format};
@@ -424,6 +424,7 @@ pub struct Bound {
     args: Vec<ArgValue>,
     given: LaunchShape,
     config: LaunchConfig,
+    claims: SpareClaims,
 }
 
 /// The number of the parameter with this name.
@@ -531,7 +532,15 @@ impl Bound {
         check_aliasing(kernel, &args)?;
         let unshaped = LaunchConfig::new([0; 3], [0; 3]);
         let (program, given) = (program.clone(), shape.into());
-        let mut bound = Bound { owner, program, kernel_index, args, given, config: unshaped };
+        let mut bound = Bound {
+            owner,
+            program,
+            kernel_index,
+            args,
+            given,
+            config: unshaped,
+            claims: SpareClaims::default(),
+        };
         bound.config = bound.check_shape()?;
         Ok(bound)
     }
@@ -666,6 +675,7 @@ impl Bound {
         let launch = self.launch(slots, workers, options, held.as_ref());
         let _float_mode = FloatMode::nearest_with_denormals();
         let result = launch.claims.check(prepared.run(&launch));
+        self.claims.put(launch.claims);
         let phases = launch.phases.map_or_else(Vec::new, Phases::into_vec);
         let change = match (result, held) {
             (Ok(()), Some(held)) => {
@@ -760,7 +770,7 @@ impl Bound {
             options,
             workers,
             pool: LaunchPool::new(options.pool_limit_bytes, lanes),
-            claims: Claims::default(),
+            claims: self.claims.take(),
             resonance: held.map(Held::for_lanes),
             phases: options.report_phases.then(|| Phases::new(blocks)),
             fence: AtomicU32::new(0),

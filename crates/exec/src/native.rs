@@ -119,6 +119,38 @@ pub struct Workspace {
     out_bytes: Vec<u8>,
 }
 
+impl Workspace {
+    /// Bytes that it holds.
+    pub(crate) fn bytes(&self) -> usize {
+        let Workspace { body, codes, bytes, ints, floats, halves, scores, .. } = self;
+        let Workspace { out_floats, out_ints, out_codes, out_bytes, .. } = self;
+        let words = floats.iter().chain([scores, out_floats]).map(Vec::capacity).sum::<usize>();
+        let words = words + ints.capacity() + out_ints.capacity();
+        let halves = halves.iter().map(Vec::capacity).sum::<usize>();
+        let codes = codes.capacity() + bytes.capacity() + out_codes.capacity() + out_bytes.capacity();
+        body.bytes() + 4 * words + 2 * halves + codes
+    }
+
+    /// Makes room for what another had room for. Where there is no memory, whoever needs it will say so.
+    pub(crate) fn grow_as(&mut self, other: &Workspace) {
+        fn grow<T>(v: &mut Vec<T>, as_: &Vec<T>) {
+            v.clear();
+            let _ = v.try_reserve_exact(as_.capacity());
+        }
+        let _ = self.body.grow_as(&other.body);
+        grow(&mut self.codes, &other.codes);
+        grow(&mut self.bytes, &other.bytes);
+        grow(&mut self.ints, &other.ints);
+        self.floats.iter_mut().zip(&other.floats).for_each(|(v, o)| grow(v, o));
+        self.halves.iter_mut().zip(&other.halves).for_each(|(v, o)| grow(v, o));
+        grow(&mut self.scores, &other.scores);
+        grow(&mut self.out_floats, &other.out_floats);
+        grow(&mut self.out_ints, &other.out_ints);
+        grow(&mut self.out_codes, &other.out_codes);
+        grow(&mut self.out_bytes, &other.out_bytes);
+    }
+}
+
 /// How the kernels name a format.
 pub fn packed_format(format: PackFormat) -> PackedFormat {
     match format {

@@ -166,6 +166,15 @@ impl Scratch {
         Ok(())
     }
 
+    /// Makes room for as much as another holds.
+    ///
+    /// # Errors
+    /// No memory.
+    pub fn grow_as(&mut self, other: &Scratch) -> Result<(), ProductError> {
+        self.reserve(other.arena.as_ref().map_or(0, Arena::len))?;
+        other.inner.as_ref().map_or(Ok(()), |inner| self.inner.get_or_insert_default().grow_as(inner))
+    }
+
     /// Bytes that it holds.
     pub fn bytes(&self) -> usize {
         self.arena.as_ref().map_or(0, Arena::len) + self.inner.as_ref().map_or(0, |s| s.bytes())

@@ -152,7 +152,8 @@ impl Chunk {
             join: NO_JOIN,
             depth: 0,
             frame: program.constant_bytes,
-            stack: Vec::new(),
+            // What most nests of branches need, so that it is no matter which thread meets lanes that differ first.
+            stack: Vec::with_capacity(8),
             regions: Vec::new(),
             track_decisions: false,
             frames: lines((program.constant_bytes + program.codes[0].frame_bytes) as usize),

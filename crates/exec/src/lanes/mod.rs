@@ -196,6 +196,13 @@ impl Prepared for LanesKernel {
         };
         let grain = if choice.cost < 2_000_000 { Grain::Short } else { Grain::Coarse };
         let states = StatePool { kernel: self, get: &get };
+        if form == Form::default() && blocks > 1 {
+            // One for each thread that may take part, now or in a later launch: which do is chance.
+            let wanted = threads.min(usize::try_from(blocks).unwrap_or(threads)).min(IDLE);
+            if self.idle.lock().len() < wanted {
+                drop((0..wanted).map(|_| states.take()).collect::<Vec<_>>());
+            }
+        }
         if let Some(schedule) = schedule {
             return interleave::run(launch, program, schedule, chunks, &states);
         }
@@ -218,6 +225,9 @@ impl Prepared for LanesKernel {
         Ok(())
     }
 }
+
+/// States that a kernel keeps at most.
+const IDLE: usize = 64;
 
 /// Hands out states and takes them back.
 struct StatePool<'a> {
@@ -248,7 +258,12 @@ impl Drop for Lent<'_> {
         if let Some(mut s) = self.state.take().filter(|s| s.plain) {
             s.ready = false;
             let mut idle = self.kernel.idle.lock();
-            if idle.len() < 64 {
+            // All idle ones have the same room, so that it makes no difference who does which part of the next launch.
+            if let Some(other) = idle.first().filter(|o| o.native.bytes() != s.native.bytes()) {
+                s.native.grow_as(&other.native);
+                idle.iter_mut().for_each(|o| o.native.grow_as(&s.native));
+            }
+            if idle.len() < IDLE {
                 idle.push(s);
             }
         }
