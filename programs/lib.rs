@@ -47,6 +47,7 @@ programs! {
     "bitnet/attention"
     "bitnet/cache"
     "bitnet/embed"
+    "bitnet/layer_norms"
     "bitnet/norms"
     "bitonic_sort"
     "clip"

@@ -68,67 +68,146 @@ fn norm(row: &[f32], weight: &[f32]) -> Vec<f32> {
     row.iter().zip(weight).map(|(v, w)| v * s * w).collect()
 }
 
+fn layer_norm(row: &[f32], weight: &[f32], bias: &[f32]) -> Vec<f32> {
+    let all = |f: &dyn Fn(f32, f32) -> f32| {
+        let lane = |l: usize| row.iter().skip(l).step_by(LANES).fold(0f32, |s, v| f(*v, s));
+        block_add(&(0..LANES).map(lane).collect::<Vec<_>>())
+    };
+    let n = row.len() as f32;
+    let mean = all(&|v, s| s + v) / n;
+    let s = 1.0 / (all(&|v, s| (v - mean).mul_add(v - mean, s)) / n + EPS).sqrt();
+    row.iter().zip(weight).zip(bias).map(|((v, w), b)| (v - mean) * s * w + b).collect()
+}
+
+/// Codes and divisors of rows, as `quant.rows` defines them.
+fn codes(rows: &[f32]) -> (Vec<i8>, Vec<f32>) {
+    let one = |row: &[f32]| {
+        let largest = row.iter().fold(0f32, |m, v| m.max(v.abs()));
+        let scale = (127.0 / f64::from(largest).max(1e-5)) as f32;
+        let code = |v: &f32| (v * scale).round_ties_even().clamp(-128.0, 127.0) as i8;
+        (row.iter().map(code).collect::<Vec<_>>(), scale)
+    };
+    let (codes, scales): (Vec<_>, Vec<_>) = rows.chunks(COLS).map(one).unzip();
+    (codes.concat(), scales)
+}
+
+const COLS: usize = 301;
+
+/// What the kernels of norms take: two matrices of rows, a weight and a bias.
+type Normed = ([Vec<f32>; 2], [Vec<f32>; 2]);
+
+fn rows_to_norm(rows: usize) -> Normed {
+    let mut rng = Rng(62);
+    let x: [Vec<f32>; 2] = std::array::from_fn(|_| rng.floats(rows * COLS, -2.0, 2.0));
+    (x, std::array::from_fn(|_| rng.floats(COLS, 0.5, 1.5)))
+}
+
+/// Runs a kernel on these rows: its first operand's new values, what the norm gives, and its codes and divisors.
+fn run_norm(
+    run: &Run,
+    ([a, b], [weight, bias]): &Normed,
+    (name, first, second): (&str, &str, Option<&str>),
+    (normed, biased, picked): (bool, bool, usize),
+) -> [Vec<u64>; 4] {
+    let x = run.buffer(a);
+    let rows = if picked > 0 { picked } else { a.len() / COLS };
+    let (y, q, scale) = (run.zeros::<f32>(rows * COLS), run.zeros::<i8>(rows * COLS), run.zeros::<f32>(rows));
+    let mut launch: Launcher = run.launch(name).arg(first, &x);
+    if let Some(second) = second {
+        launch = launch.arg(second, run.buffer(b));
+    }
+    if normed {
+        launch = launch.arg("weight", run.buffer(weight)).arg("y", &y).arg("eps", EPS);
+        launch = launch.arg("q", &q).arg("scale", &scale).arg("codes", 1u32);
+    }
+    if biased {
+        launch = launch.arg("bias", run.buffer(bias));
+    }
+    if picked > 0 {
+        launch = launch.arg("pick", run.buffer(&[(a.len() / COLS) as u32 - 1, 0][..picked]));
+    }
+    launch.arg("rows", rows as u32).arg("cols", COLS as u32).run().unwrap();
+    [bits(&x), bits(&y), bits(&q), bits(&scale)]
+}
+
+/// Panics where a norm's rows, codes or divisors are others.
+#[track_caller]
+fn is_normed(out: &[Vec<u64>], expected: &[f32]) {
+    let (q, scale) = codes(expected);
+    exact(&out[1], expected);
+    exact(&out[2], &q);
+    exact(&out[3], &scale);
+}
+
 pub fn norms(program: &str) {
-    const COLS: usize = 301;
+    let gates = ["relu2_rms", "silu_rms", "relu2", "silu", "gelu_gated"];
     check(
         program,
         [2, 40],
-        |rows| {
-            let mut rng = Rng(62);
-            let x: [Vec<f32>; 2] = std::array::from_fn(|_| rng.floats(rows * COLS, -2.0, 2.0));
-            (x, rng.floats(COLS, 0.5, 1.5))
-        },
-        |run, ([a, b], weight)| {
-            let rows = a.len() / COLS;
+        rows_to_norm,
+        |run, given| {
             let mut out = Vec::new();
-            let mut launch = |name: &str, first: &str, second: Option<&str>, normed: bool, picked: usize| {
-                let x = run.buffer(a);
-                let y = run.zeros::<f32>(if picked > 0 { picked * COLS } else { a.len() });
-                let mut launch: Launcher = run.launch(name).arg(first, &x);
-                if let Some(second) = second {
-                    launch = launch.arg(second, run.buffer(b));
-                }
-                if normed {
-                    launch = launch.arg("weight", run.buffer(weight)).arg("y", &y).arg("eps", EPS);
-                }
-                let mut rows = rows;
-                if picked > 0 {
-                    let last = rows as u32 - 1;
-                    launch = launch.arg("pick", run.buffer(&[last, 0][..picked]));
-                    rows = picked;
-                }
-                launch.arg("rows", rows as u32).arg("cols", COLS as u32).run().unwrap();
-                out.extend([bits(&x), bits(&y)]);
-            };
-            launch("rms_rows", "x", None, true, 0);
-            launch("add_rms", "x", Some("d"), true, 0);
-            launch("picked_rms", "x", Some("d"), true, 2);
-            launch("relu2_rms", "gate", Some("up"), true, 0);
-            launch("silu_rms", "gate", Some("up"), true, 0);
-            launch("relu2", "gate", Some("up"), false, 0);
-            launch("silu", "gate", Some("up"), false, 0);
+            out.extend(run_norm(run, given, ("rms_rows", "x", None), (true, false, 0)));
+            out.extend(run_norm(run, given, ("add_rms", "x", Some("d")), (true, false, 0)));
+            out.extend(run_norm(run, given, ("picked_rms", "x", Some("d")), (true, false, 2)));
+            for (i, gate) in gates.into_iter().enumerate() {
+                out.extend(run_norm(run, given, (gate, "gate", Some("up")), (i < 2, false, 0)));
+            }
             out
         },
-        |([a, b], weight), out| {
+        |([a, b], [weight, _]), out| {
+            let out: Vec<&[Vec<u64>]> = out.chunks(4).collect();
             let normed = |v: &[f32]| v.chunks(COLS).flat_map(|row| norm(row, weight)).collect::<Vec<f32>>();
             let both = |f: fn(f32, f32) -> f32| a.iter().zip(b).map(|(a, b)| f(*a, *b)).collect::<Vec<f32>>();
-            exact(&out[1], &normed(a));
+            is_normed(out[0], &normed(a));
             let sum = both(|a, b| a + b);
-            exact(&out[2], &sum);
-            exact(&out[3], &normed(&sum));
+            exact(&out[1][0], &sum);
+            is_normed(out[1], &normed(&sum));
             let picked = [&sum[sum.len() - COLS..], &sum[..COLS]].concat();
-            exact(&out[5], &normed(&picked));
+            is_normed(out[2], &normed(&picked));
             let gated = both(|a, b| a.max(0.0) * a.max(0.0) * b);
-            exact(&out[6], &gated);
-            exact(&out[7], &normed(&gated));
-            let smooth = floats(&out[8]);
-            let expected = a.iter().zip(b).map(|(a, b)| {
-                let (a, b) = (f64::from(*a), f64::from(*b));
-                a / (1.0 + (-a).exp()) * b
-            });
-            close(&out[8], &expected.collect::<Vec<_>>(), 1e-6);
-            exact(&out[9], &normed(&smooth));
-            assert_eq!((&out[10], &out[12]), (&out[6], &out[8]), "without the norm");
+            exact(&out[3][0], &gated);
+            is_normed(out[3], &normed(&gated));
+            let smooth = |f: fn(f64) -> f64| -> Vec<f64> {
+                a.iter().zip(b).map(|(a, b)| f(f64::from(*a)) * f64::from(*b)).collect()
+            };
+            close(&out[4][0], &smooth(|a| a / (1.0 + (-a).exp())), 1e-6);
+            is_normed(out[4], &normed(&floats(&out[4][0])));
+            assert_eq!((&out[5][0], &out[6][0]), (&out[3][0], &out[4][0]), "without the norm");
+            close(&out[7][0], &smooth(|a| a * normal(a)), 2e-6);
+        },
+    );
+}
+
+/// The normal distribution's function, by Simpson's rule.
+fn normal(x: f64) -> f64 {
+    let n = 200;
+    let density = |t: f64| (-t * t / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
+    let at = |i: usize| x * i as f64 / f64::from(n);
+    let weight = |i: usize| if i == 0 || i == n as usize { 1.0 } else { 2.0 + 2.0 * (i % 2) as f64 };
+    0.5 + (0..=n as usize).map(|i| weight(i) * density(at(i))).sum::<f64>() * x / f64::from(n) / 3.0
+}
+
+pub fn layer_norms(program: &str) {
+    check(
+        program,
+        [2, 40],
+        rows_to_norm,
+        |run, given| {
+            let mut out = Vec::new();
+            out.extend(run_norm(run, given, ("ln_rows", "x", None), (true, true, 0)));
+            out.extend(run_norm(run, given, ("add_ln", "x", Some("d")), (true, true, 0)));
+            out.extend(run_norm(run, given, ("picked_ln", "x", Some("d")), (true, true, 2)));
+            out
+        },
+        |([a, b], [weight, bias]), out| {
+            let normed =
+                |v: &[f32]| v.chunks(COLS).flat_map(|row| layer_norm(row, weight, bias)).collect::<Vec<_>>();
+            is_normed(&out[..4], &normed(a));
+            let sum: Vec<f32> = a.iter().zip(b).map(|(a, b)| a + b).collect();
+            exact(&out[4], &sum);
+            is_normed(&out[4..8], &normed(&sum));
+            is_normed(&out[8..], &normed(&[&sum[sum.len() - COLS..], &sum[..COLS]].concat()));
         },
     );
 }
@@ -275,7 +354,12 @@ pub fn attention(program: &str) {
                 l.run().unwrap();
                 bits(&o)
             };
-            vec![attend(false, 1, 1), attend(true, 1, 3), attend(false, (HEADS / KV) as u32, 16)]
+            vec![
+                attend(false, 1, 1),
+                attend(true, 1, 3),
+                attend(false, (HEADS / KV) as u32, 16),
+                attend(false, HEADS as u32, 2),
+            ]
         },
         |(q, cache), out| {
             let rows = q.len() / HEADS / DIM;

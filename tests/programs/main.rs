@@ -30,6 +30,7 @@ checks! {
     bitnet::attention = "bitnet/attention";
     bitnet::cache = "bitnet/cache";
     bitnet::embed = "bitnet/embed";
+    bitnet::layer_norms = "bitnet/layer_norms";
     bitnet::norms = "bitnet/norms";
     elementwise::arithmetic = "arithmetic";
     elementwise::axpy = "axpy";

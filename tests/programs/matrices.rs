@@ -312,12 +312,14 @@ pub fn linear(program: &str) {
                 |name| sizes(run.launch(name)).arg("n", n as u32).arg("x", run.buffer(x)).arg("w", floats());
             of_floats("matmul_f").arg("y", &ys[2]).run().unwrap();
             of_floats("linear_f").arg("y", &ys[3]).arg("bias", &bias).run().unwrap();
-            let launch = codes("matmul_q2").arg("na", n as u32).arg("nb", n as u32);
+            let padded = phalanx::product::padded(n) as u32;
+            let launch = codes("matmul_q2").arg("na", n as u32).arg("nb", n as u32).arg("all", 2 * padded);
             let launch = launch.arg("wa", packed()).arg("wb", packed());
             launch.arg("a", run.zeros::<f32>(ROWS * n)).arg("b", &ys[4]).run().unwrap();
             let three: [Buffer<f32>; 3] = std::array::from_fn(|_| run.zeros::<f32>(ROWS * n));
             let launch = codes("matmul_q3").arg("na", n as u32).arg("nb", n as u32).arg("nc", n as u32);
-            let launch = launch.arg("wa", packed()).arg("wb", packed()).arg("wc", packed());
+            let launch =
+                launch.arg("all", 3 * padded).arg("wa", packed()).arg("wb", packed()).arg("wc", packed());
             launch.arg("a", &three[0]).arg("b", &three[1]).arg("c", &three[2]).run().unwrap();
             let all = ys.iter().chain(&three);
             [bits(&q), bits(&scale)].into_iter().chain(all.map(bits)).collect()

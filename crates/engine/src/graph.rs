@@ -3,7 +3,7 @@
 use crate::error::{EngineError, refused};
 use phalanx::kernels::PackedFormat;
 use phalanx_formats::Format;
-use phalanx_weights::{Activation, Layout, ModelFile, Shape};
+use phalanx_weights::{Activation, Layout, ModelFile, NormKind, Shape};
 use std::fmt::Write;
 
 /// What of a file may be kept in another form than it has there.
@@ -32,11 +32,47 @@ pub struct Matrix {
     pub bias: Option<String>,
 }
 
-/// A block of the transformer. Norms are root mean square norms with a weight, named by their tensors.
+/// A norm of the graph.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Norm {
+    /// The name of its tensor.
+    pub name: String,
+    /// How many elements it is over.
+    pub len: usize,
+    /// What it does with them.
+    pub kind: NormKind,
+    /// The tensor of its bias; root mean square norms have none.
+    pub bias: Option<String>,
+}
+
+/// Where a norm takes its rows from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// As they are.
+    Rows,
+    /// A sum of two, which stays the first's new value.
+    Added,
+    /// Sums of rows that are picked.
+    Picked,
+}
+
+/// The kernel of a norm.
+pub(crate) fn norm_kernel(kind: NormKind, source: Source) -> &'static str {
+    match (kind, source) {
+        (NormKind::Rms, Source::Rows) => "rms_rows",
+        (NormKind::Rms, Source::Added) => "add_rms",
+        (NormKind::Rms, Source::Picked) => "picked_rms",
+        (NormKind::Layer, Source::Rows) => "ln_rows",
+        (NormKind::Layer, Source::Added) => "add_ln",
+        (NormKind::Layer, Source::Picked) => "picked_ln",
+    }
+}
+
+/// A block of the transformer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Block {
     /// Before queries, keys and values.
-    pub attn_norm: String,
+    pub attn_norm: Norm,
     /// Queries.
     pub q: Matrix,
     /// Keys.
@@ -44,17 +80,17 @@ pub struct Block {
     /// Values.
     pub v: Matrix,
     /// After attention, where there is one.
-    pub attn_sub_norm: Option<String>,
+    pub attn_sub_norm: Option<Norm>,
     /// From attention to the residual stream.
     pub o: Matrix,
     /// Before gate and up.
-    pub ffn_norm: String,
+    pub ffn_norm: Norm,
     /// The gate.
     pub gate: Matrix,
     /// What the gate is multiplied with.
     pub up: Matrix,
     /// After their product, where there is one.
-    pub ffn_sub_norm: Option<String>,
+    pub ffn_sub_norm: Option<Norm>,
     /// Back to the residual stream.
     pub down: Matrix,
 }
@@ -80,7 +116,7 @@ pub struct Graph {
     /// The blocks, in order.
     pub blocks: Vec<Block>,
     /// The norm before the head.
-    pub output_norm: String,
+    pub output_norm: Norm,
     /// The head; its tensor is the embedding's where they are tied.
     pub head: Matrix,
 }
@@ -118,20 +154,31 @@ impl Graph {
             };
             Ok(Matrix { name, n, k, format: packed, bias: there(format!("{stem}.bias")) })
         };
+        let kind = shape.norm;
+        let norm = |stem: String, len: usize| -> Result<Norm, EngineError> {
+            let bias = there(format!("{stem}.bias"));
+            // A bias that is left out would change every answer without a word.
+            if let (NormKind::Rms, Some(bias)) = (kind, &bias) {
+                return Err(refused(format!("tensor `{bias}`: root mean square norms have no bias")));
+            }
+            Ok(Norm { name: format!("{stem}.weight"), len, kind, bias })
+        };
+        let sub_norm =
+            |stem: String, len: usize| there(format!("{stem}.weight")).map(|_| norm(stem, len)).transpose();
         let (d, kv, ffn) = (shape.width, shape.kv_heads * shape.head_dim, shape.ffn);
         let block = |i: usize| -> Result<Block, EngineError> {
             let at = |name: &str| format!("blk.{i}.{name}");
             Ok(Block {
-                attn_norm: at("attn_norm.weight"),
+                attn_norm: norm(at("attn_norm"), d)?,
                 q: matrix(at("attn_q"), d, d)?,
                 k: matrix(at("attn_k"), kv, d)?,
                 v: matrix(at("attn_v"), kv, d)?,
-                attn_sub_norm: there(at("attn_sub_norm.weight")),
+                attn_sub_norm: sub_norm(at("attn_sub_norm"), d)?,
                 o: matrix(at("attn_output"), d, d)?,
-                ffn_norm: at("ffn_norm.weight"),
+                ffn_norm: norm(at("ffn_norm"), d)?,
                 gate: matrix(at("ffn_gate"), ffn, d)?,
                 up: matrix(at("ffn_up"), ffn, d)?,
-                ffn_sub_norm: there(at("ffn_sub_norm.weight")),
+                ffn_sub_norm: sub_norm(at("ffn_sub_norm"), ffn)?,
                 down: matrix(at("ffn_down"), d, ffn)?,
             })
         };
@@ -153,7 +200,8 @@ impl Graph {
             format: options.head.unwrap_or(exact),
             bias: there("output.bias".into()),
         };
-        Ok(Graph { shape, table, blocks, output_norm: "output_norm.weight".into(), head })
+        let output_norm = norm("output_norm".into(), d)?;
+        Ok(Graph { shape, table, blocks, output_norm, head })
     }
 
     /// All matrices, the head last.
@@ -184,17 +232,23 @@ impl Graph {
             let bias = if m.bias.is_some() { ", bias" } else { "" };
             format!("{} {} x {input}{}{bias}", m.format, m.n, m.k)
         };
+        let norm = |n: &Norm| {
+            let bias = if n.bias.is_some() { ", bias" } else { "" };
+            format!("{} (eps {}){bias}", n.len, s.epsilon)
+        };
         line("embedding", format!("{table} {} x {}", s.vocab, s.width));
         let plain = |b: &Block| {
             let of = |m: &Matrix| (m.n, m.k, m.format, m.bias.is_some());
             let matrices = [&b.q, &b.k, &b.v, &b.o, &b.gate, &b.up, &b.down].map(of);
-            (matrices, b.attn_sub_norm.is_some(), b.ffn_sub_norm.is_some())
+            let norms =
+                [Some(&b.attn_norm), b.attn_sub_norm.as_ref(), Some(&b.ffn_norm), b.ffn_sub_norm.as_ref()];
+            (matrices, norms.map(|n| n.map(|n| (n.len, n.kind, n.bias.is_some()))))
         };
         let mut first = 0;
         while let Some(b) = self.blocks.get(first) {
             let alike = self.blocks[first..].iter().take_while(|o| plain(o) == plain(b)).count();
             line(&format!("block {first}..{}", first + alike), format!("{alike} alike"));
-            line("  rms_rows", format!("{} (eps {})", s.width, s.rms_epsilon));
+            line(&format!("  {}", norm_kernel(b.attn_norm.kind, Source::Rows)), norm(&b.attn_norm));
             line("  q, k, v", [&b.q, &b.k, &b.v].map(product).join(" | "));
             line(
                 "  place",
@@ -208,31 +262,35 @@ impl Graph {
                     s.heads, s.head_dim, s.kv_heads
                 ),
             );
-            if b.attn_sub_norm.is_some() {
-                line("  rms_rows", s.width.to_string());
+            if let Some(n) = &b.attn_sub_norm {
+                line(&format!("  {}", norm_kernel(n.kind, Source::Rows)), norm(n));
             }
             line("  output", product(&b.o));
-            line("  add_rms", s.width.to_string());
+            line(&format!("  {}", norm_kernel(b.ffn_norm.kind, Source::Added)), norm(&b.ffn_norm));
             line("  gate, up", [&b.gate, &b.up].map(product).join(" | "));
-            let norm = if b.ffn_sub_norm.is_some() { "_rms" } else { "" };
-            line(&format!("  {}{norm}", s.activation.name()), s.ffn.to_string());
+            let (gate, normed) = gate_kernel(s.activation, b.ffn_sub_norm.as_ref().map(|n| n.kind));
+            line(&format!("  {gate}"), s.ffn.to_string());
+            if let Some(n) = b.ffn_sub_norm.as_ref().filter(|_| !normed) {
+                line(&format!("  {}", norm_kernel(n.kind, Source::Rows)), norm(n));
+            }
             line("  down", product(&b.down));
             line("  add", s.width.to_string());
             first += alike;
         }
-        line("picked_rms", s.width.to_string());
+        line(norm_kernel(self.output_norm.kind, Source::Picked), norm(&self.output_norm));
         let tied = if s.tied { ", tied to the embedding" } else { "" };
         line("head", format!("{}{tied}", product(&self.head)));
         out
     }
 }
 
-/// The kernel of a gate, with or without the norm after it.
-pub(crate) fn gate_kernel(activation: Activation, norm: bool) -> &'static str {
+/// The kernel of a gate, and whether it has the norm after it in it.
+pub(crate) fn gate_kernel(activation: Activation, norm: Option<NormKind>) -> (&'static str, bool) {
     match (activation, norm) {
-        (Activation::Relu2, true) => "relu2_rms",
-        (Activation::Relu2, false) => "relu2",
-        (Activation::Silu, true) => "silu_rms",
-        (Activation::Silu, false) => "silu",
+        (Activation::Relu2, Some(NormKind::Rms)) => ("relu2_rms", true),
+        (Activation::Silu, Some(NormKind::Rms)) => ("silu_rms", true),
+        (Activation::Relu2, _) => ("relu2", false),
+        (Activation::Silu, _) => ("silu", false),
+        (Activation::Gelu, _) => ("gelu_gated", false),
     }
 }

@@ -15,20 +15,25 @@ mod generate;
 mod graph;
 mod model;
 mod parallel;
+mod part;
+mod placement;
 mod random;
 mod sample;
 mod session;
+mod steps;
 
 pub use chat::{Message, chat};
 pub use error::EngineError;
 pub use generate::{Finish, Generated, Generation, Overflow, generate, perplexity};
-pub use graph::{Block, Graph, Matrix, Options, Table};
+pub use graph::{Block, Graph, Matrix, Norm, Options, Table};
 pub use model::Model;
 pub use parallel::ParallelConfig;
+pub use placement::Placement;
 pub use random::{named_shape, random_file, shape_names};
 pub use sample::{Sampler, Sampling};
 pub use session::{CacheType, Config, Entry, Session, Spent};
 
+pub use phalanx::exec::workers::Topology;
 pub use phalanx::kernels::Split;
 pub use phalanx_tokens::{Stream, Tokeniser};
-pub use phalanx_weights::{Activation, ModelFile, Shape};
+pub use phalanx_weights::{Activation, ModelFile, NormKind, Shape};

@@ -1,11 +1,12 @@
 //! A model's weights on a device.
 
 use crate::error::{EngineError, refused};
-use crate::graph::{Block, EMBEDDING, Graph, Matrix, Options, Table};
+use crate::graph::{Block, EMBEDDING, Graph, Matrix, Norm, Options, Table};
+use crate::placement::Placement;
 use phalanx::kernels::{PackedFormat, PackedWeights};
 use phalanx::{Buffer, Cpu, Element, F16};
 use phalanx_formats::{Format, quantise};
-use phalanx_weights::{Evidence, Layout, ModelFile};
+use phalanx_weights::{Evidence, Layout, ModelFile, NormKind};
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,16 +18,25 @@ pub(crate) struct Linear {
     pub(crate) bias: Option<Buffer<f32>>,
 }
 
+/// The numbers of a norm: a weight, and a bias for layer norms, zeros where the file has none.
+#[derive(Clone, Debug)]
+pub(crate) struct NormWeights {
+    pub(crate) kind: NormKind,
+    pub(crate) epsilon: f32,
+    pub(crate) weight: Buffer<f32>,
+    pub(crate) bias: Option<Buffer<f32>>,
+}
+
 /// The weights of a block.
 #[derive(Clone, Debug)]
 pub(crate) struct Layer {
-    pub(crate) attn_norm: Buffer<f32>,
+    pub(crate) attn_norm: NormWeights,
     pub(crate) qkv: [Linear; 3],
-    pub(crate) attn_sub_norm: Option<Buffer<f32>>,
+    pub(crate) attn_sub_norm: Option<NormWeights>,
     pub(crate) o: Linear,
-    pub(crate) ffn_norm: Buffer<f32>,
+    pub(crate) ffn_norm: NormWeights,
     pub(crate) gate_up: [Linear; 2],
-    pub(crate) ffn_sub_norm: Option<Buffer<f32>>,
+    pub(crate) ffn_sub_norm: Option<NormWeights>,
     pub(crate) down: Linear,
 }
 
@@ -58,8 +68,9 @@ struct Inner {
     /// Rows read since its pages were given back.
     read: AtomicUsize,
     layers: Vec<Layer>,
-    output_norm: Buffer<f32>,
+    output_norm: NormWeights,
     head: Linear,
+    placement: Option<Placement>,
 }
 
 /// What a [`Model`] is made from.
@@ -67,8 +78,9 @@ pub(crate) struct Parts {
     pub(crate) rows: Rows,
     pub(crate) file: Option<Arc<ModelFile>>,
     pub(crate) layers: Vec<Layer>,
-    pub(crate) output_norm: Buffer<f32>,
+    pub(crate) output_norm: NormWeights,
     pub(crate) head: Linear,
+    pub(crate) placement: Option<Placement>,
 }
 
 /// A tensor of a mapped file as elements, without a copy.
@@ -113,7 +125,14 @@ impl Model {
         let graph = Graph::of(file, &Options { layout: Some(layout.0), ..*options })?;
         let wanted: Vec<(&str, PackedFormat)> =
             graph.matrices().map(|m| (m.name.as_str(), m.format)).collect();
-        let mut packed = file.pack_all(&wanted, layout.0, cpu.threads())?.into_iter();
+        let placement = cpu.workers().topology().map(|t| Placement::new(&graph, t, cpu.threads()));
+        let watch = |i: usize| -> Box<dyn FnMut(usize)> {
+            match &placement {
+                Some(placement) => Box::new(placement.filler(i)),
+                None => Box::new(|_| {}),
+            }
+        };
+        let mut packed = file.pack_all(&wanted, layout.0, cpu.threads(), &watch)?.into_iter();
         let vector = |name: &str, len: usize| -> Result<Buffer<f32>, EngineError> {
             let values = file.values(name)?;
             if values.len() != len {
@@ -121,38 +140,46 @@ impl Model {
             }
             Ok(cpu.buffer(&values)?)
         };
+        let norm = |n: &Norm| -> Result<NormWeights, EngineError> {
+            let bias = match (&n.bias, n.kind) {
+                (Some(name), _) => Some(vector(name, n.len)?),
+                (None, NormKind::Layer) => Some(cpu.zeros(n.len)?),
+                (None, NormKind::Rms) => None,
+            };
+            let (kind, epsilon) = (n.kind, graph.shape.epsilon);
+            Ok(NormWeights { kind, epsilon, weight: vector(&n.name, n.len)?, bias })
+        };
         let mut linear = |m: &Matrix| -> Result<Linear, EngineError> {
             let bias = m.bias.as_ref().map(|name| vector(name, m.n)).transpose()?;
             // As many as were asked for, in the graph's order.
             let weights = packed.next().ok_or_else(|| refused("a matrix was not packed"))?;
             Ok(Linear { weights: Arc::new(weights), bias })
         };
-        let (d, ffn) = (graph.shape.width, graph.shape.ffn);
         let mut layer = |b: &Block| -> Result<Layer, EngineError> {
             Ok(Layer {
-                attn_norm: vector(&b.attn_norm, d)?,
+                attn_norm: norm(&b.attn_norm)?,
                 qkv: [linear(&b.q)?, linear(&b.k)?, linear(&b.v)?],
-                attn_sub_norm: b.attn_sub_norm.as_ref().map(|n| vector(n, d)).transpose()?,
+                attn_sub_norm: b.attn_sub_norm.as_ref().map(norm).transpose()?,
                 o: linear(&b.o)?,
-                ffn_norm: vector(&b.ffn_norm, d)?,
+                ffn_norm: norm(&b.ffn_norm)?,
                 gate_up: [linear(&b.gate)?, linear(&b.up)?],
-                ffn_sub_norm: b.ffn_sub_norm.as_ref().map(|n| vector(n, ffn)).transpose()?,
+                ffn_sub_norm: b.ffn_sub_norm.as_ref().map(norm).transpose()?,
                 down: linear(&b.down)?,
             })
         };
         let layers = graph.blocks.iter().map(&mut layer).collect::<Result<_, _>>()?;
         let head = linear(&graph.head)?;
         let rows = table(cpu, file, &graph)?;
-        let output_norm = vector(&graph.output_norm, d)?;
+        let output_norm = norm(&graph.output_norm)?;
         // Whatever it is read as, it may have been read where it lies.
         let file = Some(Arc::clone(file));
-        Ok(Model::of(cpu, graph, layout, Parts { rows, file, layers, output_norm, head }))
+        Ok(Model::of(cpu, graph, layout, Parts { rows, file, layers, output_norm, head, placement }))
     }
 
     pub(crate) fn of(cpu: &Cpu, graph: Graph, layout: (Layout, Evidence), parts: Parts) -> Model {
-        let Parts { rows, file, layers, output_norm, head } = parts;
+        let Parts { rows, file, layers, output_norm, head, placement } = parts;
         let (cpu, read) = (cpu.clone(), AtomicUsize::new(0));
-        Model(Arc::new(Inner { cpu, graph, layout, rows, file, read, layers, output_norm, head }))
+        Model(Arc::new(Inner { cpu, graph, layout, rows, file, read, layers, output_norm, head, placement }))
     }
 
     /// Tells that so many rows of the embedding were read.
@@ -171,6 +198,10 @@ impl Model {
     /// The graph.
     pub fn graph(&self) -> &Graph {
         &self.0.graph
+    }
+    /// Where its weights are, on a device with several memory nodes.
+    pub fn placement(&self) -> Option<&Placement> {
+        self.0.placement.as_ref()
     }
     /// The layout in which I2_S was read, and why.
     pub fn layout(&self) -> (Layout, Evidence) {
@@ -201,7 +232,7 @@ impl Model {
     pub(crate) fn layers(&self) -> &[Layer] {
         &self.0.layers
     }
-    pub(crate) fn output_norm(&self) -> &Buffer<f32> {
+    pub(crate) fn output_norm(&self) -> &NormWeights {
         &self.0.output_norm
     }
     pub(crate) fn head(&self) -> &Linear {

@@ -1,6 +1,7 @@
 //! How many threads and which SIMD level a model runs with.
 
 use crate::error::EngineError;
+use phalanx::exec::workers::Topology;
 use phalanx::{Cpu, Tier};
 
 /// What a forward pass runs with: filled from the machine ([`ParallelConfig::detect`]), held to the work
@@ -13,6 +14,8 @@ pub struct ParallelConfig {
     pub tier: Tier,
     /// Level and bytes of the caches that hold data, as the first core sees them; empty where the system does not say.
     pub caches: Vec<(u32, u64)>,
+    /// The memory nodes: weights and caches are placed on those of the threads that read them.
+    pub topology: Topology,
     /// Nanoseconds of work that are worth a thread.
     pub min_work_per_thread: u64,
 }
@@ -30,6 +33,7 @@ impl ParallelConfig {
             threads: std::thread::available_parallelism().map_or(1, |n| n.get()),
             tier: Tier::best(),
             caches: caches(),
+            topology: Topology::read(),
             min_work_per_thread: MIN_WORK,
         }
     }
@@ -45,7 +49,8 @@ impl ParallelConfig {
     /// # Errors
     /// A SIMD level that the machine lacks.
     pub fn device(&self) -> Result<Cpu, EngineError> {
-        let built = Cpu::builder().threads(self.threads.max(1)).simd(self.tier).build();
+        let built = Cpu::builder().threads(self.threads.max(1)).simd(self.tier);
+        let built = built.topology(self.topology.clone()).build();
         built.map_err(|e| phalanx::Error::from(e).into())
     }
 }

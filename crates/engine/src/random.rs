@@ -2,7 +2,7 @@
 
 use crate::error::{EngineError, refused};
 use phalanx_formats::{Format, write_codes};
-use phalanx_weights::{Activation, Kind, Shape, TensorData, Value};
+use phalanx_weights::{Activation, Kind, NormKind, Shape, TensorData, Value};
 
 /// Shapes by name.
 const NAMED: [(&str, [usize; 8]); 3] = [
@@ -28,7 +28,8 @@ pub fn named_shape(name: &str) -> Option<Shape> {
         head_dim: width / heads,
         rope_dims: width / heads,
         rope_base: *base as f32,
-        rms_epsilon: 1e-5,
+        norm: NormKind::Rms,
+        epsilon: 1e-5,
         activation: Activation::Relu2,
         tied: true,
     })
@@ -129,7 +130,7 @@ fn keys(s: &Shape) -> Vec<(String, Value)> {
         number("attention.head_count_kv", s.kv_heads),
         number("rope.dimension_count", s.rope_dims),
         (format!("{}.rope.freq_base", s.architecture), Value::F32(s.rope_base)),
-        (format!("{}.attention.layer_norm_rms_epsilon", s.architecture), Value::F32(s.rms_epsilon)),
+        (format!("{}.{}", s.architecture, s.norm.key()), Value::F32(s.epsilon)),
         (format!("{}.hidden_activation", s.architecture), Value::String(s.activation.name().into())),
     ]
 }

@@ -1,15 +1,13 @@
 //! A model at work: recorded launches, a cache of keys and values, and the texts that are in it.
 
 use crate::error::{EngineError, refused};
-use crate::graph::gate_kernel;
-use crate::model::{Linear, Model, Rows};
-use crate::parallel::{MIN_WORK, PRODUCTS, worth};
+use crate::model::Model;
+use crate::parallel::MIN_WORK;
+use crate::part::Part;
+use crate::steps::{Cache, body, cache_elements, head};
 use phalanx::exec::workers::{Sequential, Workers};
-use phalanx::kernels::{PackedFormat, Plan, Split};
-use phalanx::product::{self, Linear as Product};
-use phalanx::{Buffer, CancelToken, Cpu, F16, Launcher, Sequence, SequenceBuilder, StepId, ops};
-use phalanx_weights::Shape;
-use std::sync::Arc;
+use phalanx::kernels::Split;
+use phalanx::{Buffer, CancelToken};
 use std::time::{Duration, Instant};
 
 /// The type of keys and values in the cache.
@@ -68,220 +66,13 @@ pub struct Entry {
 }
 
 /// Positions of a tile of keys, and elements of a panel of values.
-const TILE: usize = 64;
+pub(crate) const TILE: usize = 64;
 /// Rows at most and at least, where the session chooses.
 const ROWS: (usize, usize) = (16, 256);
 /// Bytes of intermediates that are always allowed, and the share of the weights that is.
 const ARENA: (usize, usize) = (4 << 20, 60);
 /// Bytes of logits of one run of the head.
 const LOGITS: usize = 8 << 20;
-
-/// About how long a step takes on one thread, in nanoseconds: for choosing how many threads it is worth.
-#[derive(Clone, Copy)]
-struct Work {
-    /// For each row.
-    row: u64,
-    /// For a thousand keys of each row.
-    keys: u64,
-}
-
-impl Work {
-    fn of(self, rows: usize, keys: usize) -> u64 {
-        (self.row + self.keys * keys as u64 / 1000) * rows as u64
-    }
-}
-
-/// An element of a step of ordinary instructions.
-const ELEMENT: u64 = 2;
-/// Attention of a row, however few keys there are.
-const ATTEND: u64 = 1_000;
-/// Elements of all queries of a row that a nanosecond serves, key and value together.
-const ATTENDED: u64 = 20;
-/// Rows of a block of attention at most: a few of the kernel's tiles, whose scores stay in the second cache.
-const TOGETHER: usize = 24;
-
-/// Recorded launches whose number of rows changes from run to run.
-struct Part {
-    sequence: Sequence,
-    /// All steps: each has a parameter `rows`.
-    steps: Vec<(StepId, Work)>,
-    /// Products: how they are divided depends on the rows.
-    products: Vec<(StepId, PackedFormat, usize)>,
-    /// Attention, likewise, with the heads of queries and of the cache.
-    attention: Vec<(StepId, (usize, usize))>,
-    /// The present number of rows, and of keys at most.
-    now: (usize, usize),
-    threads: usize,
-    min_work: u64,
-    split: Option<Split>,
-}
-
-/// A [`Part`] being recorded.
-struct Recording {
-    cpu: Cpu,
-    record: SequenceBuilder,
-    steps: Vec<(StepId, Work)>,
-    products: Vec<(StepId, PackedFormat, usize)>,
-    attention: Vec<(StepId, (usize, usize))>,
-    /// Rows at most.
-    most: usize,
-    min_work: u64,
-    split: Option<Split>,
-}
-
-/// Codes of activations and their divisors.
-type Codes = (Buffer<i8>, Buffer<f32>);
-
-impl Recording {
-    fn new(cpu: &Cpu, most: usize, config: &Config) -> Recording {
-        let (steps, products, attention) = (Vec::new(), Vec::new(), Vec::new());
-        let Config { min_work, split, .. } = *config;
-        let (cpu, record) = (cpu.clone(), cpu.sequence());
-        Recording { cpu, record, steps, products, attention, most, min_work, split }
-    }
-
-    fn floats(&mut self, cols: usize) -> Result<Buffer<f32>, EngineError> {
-        Ok(self.record.intermediate::<f32>(self.most * cols)?)
-    }
-
-    /// Adds a step with a parameter `rows`.
-    fn step(&mut self, launch: Launcher, work: Work) -> Result<StepId, EngineError> {
-        let step = self.record.step(launch)?;
-        self.steps.push((step, work));
-        Ok(step)
-    }
-
-    /// Adds a step of ordinary instructions on so many elements of a row.
-    fn elements(&mut self, launch: Launcher, count: usize) -> Result<StepId, EngineError> {
-        self.step(launch, Work { row: ELEMENT * count as u64, keys: 0 })
-    }
-
-    /// Begins a launch of a kernel with a parameter `rows`.
-    fn kernel(&self, name: &str) -> Result<Launcher, EngineError> {
-        Ok(ops::kernel(&self.cpu, name)?.launch_declared().arg("rows", self.most as u32))
-    }
-
-    fn codes(&mut self, x: &Buffer<f32>, cols: usize) -> Result<Codes, EngineError> {
-        let q = self.record.intermediate::<i8>(self.most * cols)?;
-        let scale = self.record.intermediate::<f32>(self.most)?;
-        let launch = product::quantise(&self.cpu, x, &q, &scale, cols)?;
-        self.step(launch, Work { row: cols as u64 / 4, keys: 0 })?;
-        Ok((q, scale))
-    }
-
-    /// Products of the same rows with some matrices, together where that is possible.
-    fn products(&mut self, x: &Buffer<f32>, all: &[(&Linear, &Buffer<f32>)]) -> Result<(), EngineError> {
-        let codes = match all.iter().find(|(m, _)| !m.weights.format().is_float()) {
-            Some((m, _)) => Some(self.codes(x, m.weights.k())?),
-            None => None,
-        };
-        let first = all[0].0.weights.format();
-        let alike = all.iter().all(|(m, _)| m.weights.format() == first && m.bias.is_none());
-        if let (Some((q, scale)), true, 2..=3) = (&codes, alike, all.len()) {
-            let together: Vec<_> = all.iter().map(|(m, y)| (&m.weights, *y)).collect();
-            let launch = product::together(&self.cpu, q, scale, &together)?;
-            let n = all.iter().map(|(m, _)| m.weights.n()).sum();
-            return self.product(launch, first, n, all[0].0.weights.k());
-        }
-        for (m, y) in all {
-            // Divided anew at each number of rows; nothing is to be measured here.
-            let mut product = Product::new(&self.cpu, Arc::clone(&m.weights)).split(Split::None);
-            if let Some(bias) = &m.bias {
-                product = product.bias(bias);
-            }
-            let launch = match &codes {
-                Some((q, scale)) if product.is_quantised() => product.quantised(q, scale, y)?,
-                _ => product.floats(x, y)?,
-            };
-            self.product(launch, m.weights.format(), m.weights.n(), m.weights.k())?;
-        }
-        Ok(())
-    }
-
-    fn product(
-        &mut self,
-        launch: Launcher,
-        format: PackedFormat,
-        n: usize,
-        k: usize,
-    ) -> Result<(), EngineError> {
-        // Wider weights take as much longer as they are wider, roughly.
-        let slower = if format.is_float() { 8 } else { 1 };
-        let row = (n * k) as u64 * slower / PRODUCTS;
-        let step = self.step(launch, Work { row, keys: 0 })?;
-        self.products.push((step, format, n));
-        Ok(())
-    }
-
-    fn attention(
-        &mut self,
-        launch: Launcher,
-        heads: (usize, usize),
-        width: usize,
-    ) -> Result<(), EngineError> {
-        let step = self.step(launch, Work { row: ATTEND, keys: 1000 * width as u64 / ATTENDED })?;
-        self.attention.push((step, heads));
-        Ok(())
-    }
-
-    fn finish(self) -> Result<Part, EngineError> {
-        let Recording { cpu, record, steps, products, attention, min_work, split, .. } = self;
-        Ok(Part {
-            sequence: record.finish()?,
-            steps,
-            products,
-            attention,
-            now: (usize::MAX, 0),
-            threads: cpu.threads(),
-            min_work,
-            split,
-        })
-    }
-}
-
-impl Part {
-    fn run(
-        &mut self,
-        rows: usize,
-        keys: usize,
-        workers: &dyn Workers,
-        cancel: Option<&CancelToken>,
-    ) -> Result<(), EngineError> {
-        let (before, keys_before) = self.now;
-        if rows != before {
-            for (step, _) in &self.steps {
-                self.sequence.set_scalar(*step, "rows", rows as u32)?;
-            }
-            for (step, format, n) in &self.products {
-                // One part where it is not worth two threads: each costs something.
-                let work = self.steps.iter().find(|(s, _)| s == step).map_or(0, |(_, w)| w.of(rows, 0));
-                let threads = worth(work, self.min_work, self.threads);
-                let plan = match self.split {
-                    Some(split) => Plan::with(split, rows, *n, threads),
-                    None => Plan::choose(*format, rows, *n, threads),
-                };
-                self.sequence.set_scalar(*step, "tile_m", plan.tile_m as u32)?;
-                self.sequence.set_scalar(*step, "tile_n", plan.tile_n as u32)?;
-            }
-        }
-        // Looked at again where it has doubled.
-        let keys = keys.next_power_of_two();
-        if (rows, keys) != (before, keys_before) {
-            for (step, heads) in &self.attention {
-                let work = self.steps.iter().find(|(s, _)| s == step).map_or(0, |(_, w)| w.of(rows, keys));
-                let (part, tile) = divide_attention(*heads, rows, worth(work, self.min_work, self.threads));
-                self.sequence.set_scalar(*step, "part", part as u32)?;
-                self.sequence.set_scalar(*step, "tile", tile as u32)?;
-            }
-            for (step, work) in &self.steps {
-                let threads = worth(work.of(rows, keys), self.min_work, self.threads);
-                self.sequence.set_threads(*step, threads);
-            }
-            self.now = (rows, keys);
-        }
-        Ok(self.sequence.raw().run(workers, cancel)?)
-    }
-}
 
 /// Where time went, since the session was made or [`Session::reset_spent`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -295,11 +86,11 @@ pub struct Spent {
 }
 
 /// The rows of the next run, for the programs.
-struct Inputs {
-    token: Buffer<u32>,
-    pos: Buffer<u32>,
-    slot: Buffer<u32>,
-    pick: Buffer<u32>,
+pub(crate) struct Inputs {
+    pub(crate) token: Buffer<u32>,
+    pub(crate) pos: Buffer<u32>,
+    pub(crate) slot: Buffer<u32>,
+    pub(crate) pick: Buffer<u32>,
     /// The same on this side, used again for each run.
     host: [Vec<u32>; 4],
 }
@@ -318,56 +109,6 @@ pub struct Session {
     lengths: Vec<usize>,
     cache_bytes: u64,
     spent: Spent,
-}
-
-/// The caches of all blocks: keys, values, and elements of both in a block.
-struct Cache {
-    elements: Elements,
-    each: [usize; 2],
-}
-
-enum Elements {
-    F16(Buffer<F16>, Buffer<F16>),
-    F32(Buffer<f32>, Buffer<f32>),
-}
-
-/// Elements of keys and values of a block, as `programs/bitnet/cache.phx` lays them out.
-fn cache_elements(s: &Shape, texts: usize, context: usize) -> [usize; 2] {
-    [s.head_dim, s.head_dim.next_multiple_of(TILE)].map(|dim| texts * s.kv_heads * context * dim)
-}
-
-impl Cache {
-    fn new(cpu: &Cpu, kind: CacheType, layers: usize, each: [usize; 2]) -> Result<Cache, EngineError> {
-        let [keys, values] = each.map(|n| n * layers);
-        let elements = match kind {
-            CacheType::F16 => Elements::F16(cpu.zeros(keys)?, cpu.zeros(values)?),
-            CacheType::F32 => Elements::F32(cpu.zeros(keys)?, cpu.zeros(values)?),
-        };
-        Ok(Cache { elements, each })
-    }
-
-    /// The kernel's name for this type.
-    fn kernel(&self, stem: &str) -> String {
-        format!("{stem}_{}", if matches!(self.elements, Elements::F16(..)) { "f16" } else { "f32" })
-    }
-
-    /// Gives a launch the keys of block `i`.
-    fn keys(&self, launch: Launcher, i: usize) -> Result<Launcher, EngineError> {
-        let part = i * self.each[0]..(i + 1) * self.each[0];
-        Ok(match &self.elements {
-            Elements::F16(keys, _) => launch.arg("kc", keys.view(part)?),
-            Elements::F32(keys, _) => launch.arg("kc", keys.view(part)?),
-        })
-    }
-
-    /// Gives a launch the values of block `i`.
-    fn values(&self, launch: Launcher, i: usize) -> Result<Launcher, EngineError> {
-        let part = i * self.each[1]..(i + 1) * self.each[1];
-        Ok(match &self.elements {
-            Elements::F16(_, values) => launch.arg("vc", values.view(part)?),
-            Elements::F32(_, values) => launch.arg("vc", values.view(part)?),
-        })
-    }
 }
 
 impl Session {
@@ -392,7 +133,7 @@ impl Session {
             )));
         }
         let config = Config { context, texts, rows, ..config };
-        let cache = Cache::new(cpu, config.cache, shape.layers, each)?;
+        let cache = Cache::new(model, config.cache, texts, each)?;
         let most_wanted = (LOGITS / 4 / shape.vocab).clamp(1, rows);
         let inputs = Inputs {
             token: cpu.zeros(rows)?,
@@ -639,30 +380,6 @@ impl Session {
     }
 }
 
-impl Part {
-    fn kernel(&self, i: usize) -> String {
-        let kernel = self.steps.get(i).and_then(|(s, _)| self.sequence.raw().kernel(*s));
-        kernel.map_or_else(String::new, |k| k.name.clone())
-    }
-}
-
-/// Heads and rows of a block of attention: together what shares its keys, as long as no thread waits for another much longer than
-/// it works.
-fn divide_attention((heads, kv_heads): (usize, usize), rows: usize, threads: usize) -> (usize, usize) {
-    let group = heads / kv_heads;
-    let mut best = (usize::MAX, (1, 1));
-    for tile in (1..=TOGETHER).rev().filter(|t| TOGETHER.is_multiple_of(*t)) {
-        for part in (1..=group).rev().filter(|p| group.is_multiple_of(*p)) {
-            let blocks = heads / part * rows.div_ceil(tile);
-            // What the thread with most blocks does, in rows of a head; smaller blocks count a little more.
-            let most = blocks.div_ceil(threads) * part * tile.min(rows.max(1));
-            let cost = most * (32 + blocks.min(8 * threads).div_ceil(threads)) / 32;
-            best = best.min((cost, (part, tile)));
-        }
-    }
-    best.1
-}
-
 /// Rows of a run whose intermediates are small beside the weights.
 fn default_rows(model: &Model, context: usize) -> usize {
     let s = &model.graph().shape;
@@ -670,118 +387,4 @@ fn default_rows(model: &Model, context: usize) -> usize {
     let row = 4 * (3 * s.ffn).max(4 * s.width) + 3 * 4 * s.width;
     let rows = (weights / ARENA.1).max(ARENA.0) / row;
     (rows / 16 * 16).clamp(ROWS.0, ROWS.1).min(context)
-}
-
-/// Everything from tokens to the residual stream and what the last block adds to it.
-fn body(
-    model: &Model,
-    config: &Config,
-    cache: &Cache,
-    inputs: &Inputs,
-    [x, d]: &[Buffer<f32>; 2],
-) -> Result<Part, EngineError> {
-    let (s, cpu) = (&model.graph().shape, model.cpu());
-    let (heads, kv_heads, dim) = (s.heads as u32, s.kv_heads as u32, s.head_dim as u32);
-    let (context, width, eps) = (config.context as u32, s.width as u32, s.rms_epsilon);
-    let (q_cols, kv_cols) = (s.heads * s.head_dim, s.kv_heads * s.head_dim);
-    let half = s.rope_dims / 2;
-    let turns = [cpu.zeros::<f32>(config.context * half)?, cpu.zeros::<f32>(config.context * half)?];
-    let angles = ops::kernel(cpu, "angles")?.launch_declared().arg("cos", &turns[0]).arg("sin", &turns[1]);
-    angles.arg("context", context).arg("half", half as u32).arg("base", f64::from(s.rope_base)).run()?;
-
-    let mut r = Recording::new(cpu, config.rows, config);
-    match model.rows() {
-        Rows::F32(table) => {
-            let launch = r.kernel("embed_f32")?.arg("table", table).arg("token", &inputs.token);
-            r.elements(launch.arg("y", x).arg("cols", width), s.width)?;
-        }
-        Rows::F16(table) => {
-            let launch = r.kernel("embed_f16")?.arg("table", table).arg("token", &inputs.token);
-            r.elements(launch.arg("y", x).arg("cols", width), s.width)?;
-        }
-        Rows::Q8_0(scales, codes) => {
-            let launch = r.kernel("embed_q8_0")?.arg("scales", scales).arg("codes", codes);
-            r.elements(launch.arg("token", &inputs.token).arg("y", x).arg("cols", width), s.width)?;
-        }
-    }
-    let norm = |r: &mut Recording, x: &Buffer<f32>, weight: &Buffer<f32>, cols: usize| {
-        let y = r.floats(cols)?;
-        let launch = r.kernel("rms_rows")?.arg("x", x).arg("weight", weight).arg("y", &y);
-        r.elements(launch.arg("cols", cols as u32).arg("eps", eps), cols)?;
-        Ok::<_, EngineError>(y)
-    };
-    let add_norm = |r: &mut Recording, weight: &Buffer<f32>| {
-        let y = r.floats(s.width)?;
-        let launch = r.kernel("add_rms")?.arg("x", x).arg("d", d).arg("weight", weight).arg("y", &y);
-        r.elements(launch.arg("cols", width).arg("eps", eps), s.width)?;
-        Ok::<_, EngineError>(y)
-    };
-    for (i, layer) in model.layers().iter().enumerate() {
-        let h = match i {
-            0 => norm(&mut r, x, &layer.attn_norm, s.width)?,
-            _ => add_norm(&mut r, &layer.attn_norm)?,
-        };
-        let (q, k, v) = (r.floats(q_cols)?, r.floats(kv_cols)?, r.floats(kv_cols)?);
-        let [wq, wk, wv] = &layer.qkv;
-        r.products(&h, &[(wq, &q), (wk, &k), (wv, &v)])?;
-
-        let launch = r.kernel(&cache.kernel("place"))?.arg("q", &q).arg("k", &k).arg("v", &v);
-        let launch = launch.arg("cos", &turns[0]).arg("sin", &turns[1]);
-        let launch = launch.arg("pos", &inputs.pos).arg("slot", &inputs.slot);
-        let launch = cache.values(cache.keys(launch, i)?, i)?;
-        let launch = launch.arg("heads", heads).arg("kv_heads", kv_heads).arg("dim", dim);
-        let launch = launch.arg("turned", s.rope_dims as u32).arg("context", context);
-        r.elements(launch, q_cols + 2 * kv_cols)?;
-
-        let o = r.floats(q_cols)?;
-        let launch = r.kernel(&cache.kernel("attend"))?.arg("q", &q).arg("o", &o);
-        let launch = cache.values(cache.keys(launch, i)?, i)?;
-        let launch = launch.arg("pos", &inputs.pos).arg("slot", &inputs.slot);
-        let launch = launch.arg("heads", heads).arg("kv_heads", kv_heads).arg("dim", dim);
-        let launch = launch.arg("context", context).arg("factor", 1.0 / (s.head_dim as f32).sqrt());
-        r.attention(launch.arg("part", 1u32).arg("tile", 1u32), (s.heads, s.kv_heads), q_cols)?;
-
-        let o = match &layer.attn_sub_norm {
-            Some(weight) => norm(&mut r, &o, weight, q_cols)?,
-            None => o,
-        };
-        r.products(&o, &[(&layer.o, d)])?;
-        let h = add_norm(&mut r, &layer.ffn_norm)?;
-        let (gate, up) = (r.floats(s.ffn)?, r.floats(s.ffn)?);
-        let [wg, wu] = &layer.gate_up;
-        r.products(&h, &[(wg, &gate), (wu, &up)])?;
-        let name = gate_kernel(s.activation, layer.ffn_sub_norm.is_some());
-        let launch = r.kernel(name)?.arg("gate", &gate).arg("up", &up).arg("cols", s.ffn as u32);
-        let f = match &layer.ffn_sub_norm {
-            Some(weight) => {
-                let y = r.floats(s.ffn)?;
-                r.elements(launch.arg("weight", weight).arg("y", &y).arg("eps", eps), s.ffn)?;
-                y
-            }
-            None => {
-                r.elements(launch, s.ffn)?;
-                gate
-            }
-        };
-        r.products(&f, &[(&layer.down, d)])?;
-    }
-    r.finish()
-}
-
-/// The norm of picked rows and the head.
-fn head(
-    model: &Model,
-    (most, config): (usize, &Config),
-    inputs: &Inputs,
-    [x, d]: &[Buffer<f32>; 2],
-    logits: &Buffer<f32>,
-) -> Result<Part, EngineError> {
-    let s = &model.graph().shape;
-    let mut r = Recording::new(model.cpu(), most, config);
-    let y = r.floats(s.width)?;
-    let launch = r.kernel("picked_rms")?.arg("x", x).arg("d", d).arg("pick", &inputs.pick);
-    let launch = launch.arg("weight", model.output_norm()).arg("y", &y);
-    r.elements(launch.arg("cols", s.width as u32).arg("eps", s.rms_epsilon), s.width)?;
-    r.products(&y, &[(model.head(), logits)])?;
-    r.finish()
 }

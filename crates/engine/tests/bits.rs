@@ -3,7 +3,7 @@
 
 use phalanx::{Cpu, Tier};
 use phalanx_engine::{
-    CacheType, Config, Entry, Model, ModelFile, Options, Session, Split, named_shape, random_file,
+    CacheType, Config, Entry, Model, ModelFile, Options, Session, Split, Topology, named_shape, random_file,
 };
 use phalanx_formats::{Format, Layout};
 use std::sync::{Arc, LazyLock};
@@ -80,6 +80,25 @@ fn products_divided_by_features_by_batch_and_by_both_give_the_same_bits() {
     for split in [Split::None, Split::Weights, Split::Activations, Split::Both] {
         for piece in [1, 40] {
             assert_eq!(run(Some(split), piece), picked, "{split:?}, {piece} rows at a time");
+        }
+    }
+}
+
+#[test]
+fn memory_nodes_change_no_bit() {
+    let tokens = tokens(16);
+    let run = |cpu: &Cpu, piece| {
+        // Work of any size is worth a thread.
+        let mut s = session(cpu, Config { min_work: 1, texts: 2, ..Config::default() });
+        (logits(&mut s, 1, &tokens, piece), s.model().placement().is_some())
+    };
+    let (whole, placed) =
+        run(&Cpu::builder().threads(3).topology(Topology::of(vec![vec![0]])).build().unwrap(), 16);
+    assert!(!placed);
+    for nodes in [vec![vec![0], vec![1]], vec![vec![0, 1], vec![2]], vec![vec![7], vec![1 << 20], vec![0]]] {
+        let cpu = Cpu::builder().threads(3).topology(Topology::of(nodes.clone())).build().unwrap();
+        for piece in [16, 1] {
+            assert_eq!(run(&cpu, piece), (whole.clone(), true), "{nodes:?}, {piece} at a time");
         }
     }
 }

@@ -8,16 +8,29 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Bytes of alignment of every owned allocation: a cache line, and the widest vector.
 pub const ALIGN_BYTES: usize = 64;
 
-#[repr(C, align(64))]
-#[derive(Clone, Copy)]
-pub(crate) struct Line([u8; ALIGN_BYTES]);
+/// Zeroed memory that the system brings page by page, where it is touched first: a large buffer costs what is used of it, and its
+/// pages belong to the memory node of the thread that uses them first.
+pub(crate) struct Zeroed {
+    memory: Box<[u8]>,
+    /// The first byte that is aligned as buffers are.
+    skip: usize,
+}
+
+impl Zeroed {
+    fn new(bytes: u64) -> Option<Zeroed> {
+        let most = usize::try_from(bytes).ok()?.checked_add(ALIGN_BYTES)?;
+        let memory: Box<[u8]> = bytemuck::allocation::try_zeroed_slice_box(most).ok()?;
+        let skip = memory.as_ptr().align_offset(ALIGN_BYTES);
+        Some(Zeroed { memory, skip })
+    }
+}
 
 /// Host memory that is bound without a copy; the owner stays alive as long as a handle does.
 pub type ExternalBytes = Arc<dyn AsRef<[u8]> + Send + Sync>;
 
 pub(crate) enum Storage {
     /// Owned, aligned, writable.
-    Owned(Vec<Line>),
+    Owned(Zeroed),
     /// The caller's, read only: its bytes, taken once (an owner could answer otherwise the next time), and the owner.
     External(&'static [u8], #[allow(dead_code, reason = "held to keep the bytes alive")] ExternalBytes),
     /// Freed: every use of a handle is refused.
@@ -30,7 +43,8 @@ impl Storage {
     /// Address of the first byte, for access under the allocation's guard.
     pub(crate) fn as_ptr(&self) -> *const u8 {
         match self {
-            Storage::Owned(lines) => lines.as_ptr().cast(),
+            // One more line than the buffer has bytes was asked for.
+            Storage::Owned(z) => z.memory.as_ptr().wrapping_add(z.skip),
             Storage::External(bytes, _) => bytes.as_ptr(),
             Storage::Freed | Storage::Planned => std::ptr::null(),
         }
@@ -45,7 +59,7 @@ impl Storage {
     }
     pub(crate) fn as_mut_ptr(&mut self) -> Option<*mut u8> {
         match self {
-            Storage::Owned(lines) => Some(lines.as_mut_ptr().cast()),
+            Storage::Owned(z) => Some(z.memory.as_mut_ptr().wrapping_add(z.skip)),
             _ => None,
         }
     }
@@ -127,11 +141,7 @@ impl Buffer {
     /// # Errors
     /// [`BufferError::OutOfMemory`].
     pub fn zeroed(owner: u64, bytes: u64) -> Result<Buffer, BufferError> {
-        let lines = usize::try_from(bytes.div_ceil(ALIGN_BYTES as u64));
-        let lines = lines.map_err(|_| BufferError::OutOfMemory { bytes })?;
-        let mut memory: Vec<Line> = Vec::new();
-        memory.try_reserve_exact(lines).map_err(|_| BufferError::OutOfMemory { bytes })?;
-        memory.resize(lines, Line([0; ALIGN_BYTES]));
+        let memory = Zeroed::new(bytes).ok_or(BufferError::OutOfMemory { bytes })?;
         Ok(Buffer::new(owner, bytes, Storage::Owned(memory)))
     }
 

@@ -128,6 +128,11 @@ pub struct RunOptions {
     pub fuel: Option<u64>,
     /// Threads at most; 0: as many as the workers have.
     pub threads: usize,
+    /// On several memory nodes, blocks go to the node whose part of the grid's x they lie in ([`Topology::parts`]), so that work on
+    /// memory that was placed in the same way reads near memory. Not for kernels whose blocks wait for others.
+    ///
+    /// [`Topology::parts`]: crate::workers::Topology::parts
+    pub by_node: bool,
     /// One thread, blocks and lanes in ascending order: programs that are not order-free give one fixed result.
     pub deterministic: bool,
     /// Stops the launch.
@@ -154,6 +159,7 @@ impl Default for RunOptions {
             uninit: Vec::new(),
             fuel: None,
             threads: 0,
+            by_node: false,
             deterministic: false,
             cancel: None,
             class: None,
@@ -216,43 +222,7 @@ impl<'a> std::ops::Deref for Views<'a> {
 }
 
 /// The values of a launch's parameters. Up to 24 need no memory of their own, so that a launch which is repeated allocates nothing.
-#[derive(Clone)]
-#[expect(clippy::large_enum_variant, reason = "it lies on the stack of one launch")]
-pub enum Slots<'a> {
-    /// These, as many as the number says.
-    Few([Slot<'a>; 24], usize),
-    /// More.
-    Many(Vec<Slot<'a>>),
-}
-
-impl<'a> Slots<'a> {
-    fn with_capacity(n: usize) -> Slots<'a> {
-        if n <= 24 {
-            Slots::Few(std::array::from_fn(|_| Slot::Scalar(0)), 0)
-        } else {
-            Slots::Many(Vec::with_capacity(n))
-        }
-    }
-    fn push(&mut self, slot: Slot<'a>) {
-        match self {
-            Slots::Few(all, n) => {
-                all[*n] = slot;
-                *n += 1;
-            }
-            Slots::Many(all) => all.push(slot),
-        }
-    }
-}
-
-impl<'a> std::ops::Deref for Slots<'a> {
-    type Target = [Slot<'a>];
-    fn deref(&self) -> &[Slot<'a>] {
-        match self {
-            Slots::Few(all, n) => &all[..*n],
-            Slots::Many(all) => all,
-        }
-    }
-}
+pub type Slots<'a> = SmallVec<[Slot<'a>; 24]>;
 
 /// A launch whose bindings are checked and locked: all that an executor needs.
 pub struct Launch<'a> {
@@ -267,7 +237,7 @@ pub struct Launch<'a> {
     /// Elements of the unsized shared array.
     pub shared_len: u64,
     /// Bound values, by parameter.
-    pub slots: Slots<'a>,
+    pub slots: &'a [Slot<'a>],
     /// Options.
     pub options: &'a RunOptions,
     /// Threads.
@@ -670,9 +640,10 @@ impl Bound {
         workers: &dyn Workers,
         options: &RunOptions,
     ) -> Result<LaunchReport, LaunchError> {
-        let slots = self.slots(locks, options)?;
+        let mut slots = Slots::new();
+        self.slots(locks, options, &mut slots)?;
         let held = self.hold_resonance(options)?;
-        let launch = self.launch(slots, workers, options, held.as_ref());
+        let launch = self.launch(&slots, workers, options, held.as_ref());
         let _float_mode = FloatMode::nearest_with_denormals();
         let result = launch.claims.check(prepared.run(&launch));
         self.claims.put(launch.claims);
@@ -712,12 +683,13 @@ impl Bound {
         options.resonance.as_ref().map(|r| Some(r.hold())).ok_or_else(missing)
     }
 
-    /// The values of the parameters under locks.
+    /// Puts the values of the parameters under locks into `slots`, which stay where they are: they are too many to be moved about.
     pub(crate) fn slots<'l>(
         &'l self,
         locks: &'l Locks<'_>,
         options: &RunOptions,
-    ) -> Result<Slots<'l>, LaunchError> {
+        slots: &mut Slots<'l>,
+    ) -> Result<(), LaunchError> {
         let kernel = self.kernel();
         if options.phase >= 768 || options.class.is_some_and(|c| c >= 96) {
             let what = "the launch class must be below 96 and the launch phase below 768".into();
@@ -728,7 +700,7 @@ impl Bound {
                 "a deterministic launch has one fixed order, so a schedule seed cannot choose one".into();
             return Err(LaunchError::Config { kernel: kernel.name.clone(), what });
         }
-        let mut slots = Slots::with_capacity(self.args.len());
+        slots.reserve(self.args.len());
         for (param, value) in kernel.params.iter().zip(&self.args) {
             let refuse = |source| LaunchError::Buffer {
                 kernel: kernel.name.clone(),
@@ -747,12 +719,12 @@ impl Bound {
                 ArgValue::Filters(w) => Slot::Filters(w),
             });
         }
-        Ok(slots)
+        Ok(())
     }
 
     pub(crate) fn launch<'l>(
         &'l self,
-        slots: Slots<'l>,
+        slots: &'l [Slot<'l>],
         workers: &'l dyn Workers,
         options: &'l RunOptions,
         held: Option<&'l Held<'_>>,

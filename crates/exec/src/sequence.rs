@@ -14,7 +14,7 @@ mod plan;
 use crate::buffer::{Allocation, Buffer, BufferError, BufferView, Storage};
 use crate::launch::{ArgValue, Bound, CancelToken, LaunchError, Locks, Prepared, RunOptions, find_param};
 use crate::trap::{LaneTrap, Trap, TrapDetail};
-use crate::workers::{Grain, Task, Workers};
+use crate::workers::{Grain, Task, Topology, Workers};
 use phalanx_isa::{Access, Kernel, ParamKind, TrapKind, Type};
 use plan::{Item, plan};
 use std::collections::HashMap;
@@ -260,6 +260,9 @@ impl Workers for Awake<'_> {
     fn run(&self, n: usize, _: Grain, task: Task<'_>) {
         self.0.run(n, Grain::Short, task);
     }
+    fn topology(&self) -> Option<&Topology> {
+        self.0.topology()
+    }
 }
 
 /// Points a view of an intermediate into the arena.
@@ -365,6 +368,13 @@ impl Sequence {
     pub fn set_threads(&mut self, step: StepId, threads: usize) {
         if let Some(s) = self.steps.get_mut(step.0) {
             s.options.threads = threads;
+        }
+    }
+
+    /// Divides a step's blocks over memory nodes ([`RunOptions::by_node`]). No bit depends on it.
+    pub fn set_by_node(&mut self, step: StepId, by_node: bool) {
+        if let Some(s) = self.steps.get_mut(step.0) {
+            s.options.by_node = by_node;
         }
     }
 

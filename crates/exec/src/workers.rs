@@ -8,6 +8,7 @@
 use crate::launch::Launch;
 use crate::trap::LaneTrap;
 use queue::{Lowest, Queue};
+pub use topology::{Held, Topology};
 
 /// A task for `run`: called once for each index below the count.
 pub type Task<'a> = &'a (dyn Fn(usize) + Sync);
@@ -32,6 +33,10 @@ pub trait Workers: Send + Sync {
     /// nothing says that more will follow.
     fn are_awake(&self) -> bool {
         true
+    }
+    /// The memory nodes that the threads are held on, where there are several.
+    fn topology(&self) -> Option<&Topology> {
+        None
     }
 }
 
@@ -70,6 +75,8 @@ mod threaded {
         threads: usize,
         rayon: OnceLock<Option<rayon::ThreadPool>>,
         spin: OnceLock<SpinPool>,
+        /// Where there are several nodes.
+        topology: Option<Topology>,
         made: Instant,
         /// When `are_awake` was last asked, in nanoseconds after `made`.
         asked: AtomicU64,
@@ -89,18 +96,35 @@ mod threaded {
                 threads,
                 rayon,
                 spin,
+                topology: None,
                 made: Instant::now(),
                 asked: AtomicU64::new(0),
                 streak: AtomicU32::new(0),
             }
         }
+        /// The same with threads held on memory nodes: the caller's counts as the first, but stays where it is.
+        pub fn placed(threads: usize, topology: Topology) -> Threads {
+            let topology = Some(topology).filter(|t| t.nodes() > 1);
+            Threads { topology, ..Threads::new(threads) }
+        }
+        /// What thread `i` does first: it goes to its node, for as long as it lives.
+        fn begin(&self) -> impl Fn(usize) + Clone + Send + Sync + 'static {
+            let (topology, threads) = (self.topology.clone(), self.threads);
+            move |i| {
+                if let Some(t) = &topology {
+                    std::mem::forget(t.hold(t.node_of_thread(i, threads)));
+                }
+            }
+        }
         fn spin(&self) -> &SpinPool {
-            self.spin.get_or_init(|| SpinPool::new(self.threads - 1))
+            let begin = self.begin();
+            self.spin.get_or_init(|| SpinPool::beginning(self.threads - 1, move |i| begin(i + 1)))
         }
         fn rayon(&self) -> Option<&rayon::ThreadPool> {
             let build = || {
                 let named = |i| format!("phalanx-rayon-{i}");
-                rayon::ThreadPoolBuilder::new().num_threads(self.threads).thread_name(named).build().ok()
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(self.threads).thread_name(named);
+                pool.start_handler(self.begin()).build().ok()
             };
             self.rayon.get_or_init(build).as_ref()
         }
@@ -129,6 +153,9 @@ mod threaded {
                 self.streak.fetch_add(1, Ordering::Relaxed);
             }
             self.streak.load(Ordering::Relaxed) >= STREAK || !self.spin().is_asleep()
+        }
+        fn topology(&self) -> Option<&Topology> {
+            self.topology.as_ref()
         }
     }
 
@@ -159,6 +186,7 @@ mod threaded {
 pub(crate) mod spin;
 
 pub(crate) mod queue;
+mod topology;
 
 /// Runs all blocks of a launch: each worker makes its state once and takes blocks in the launch's order. Reports the trap of the
 /// lowest block; blocks below a trapping one run to their end first, blocks above it may not start.
@@ -175,9 +203,25 @@ pub(crate) fn run_blocks<S>(
     let threads = (threads as u64).min(blocks).max(1);
     // Several pieces per thread, so that a slowed core does not leave the others waiting.
     let queue = Queue::new(blocks, (blocks / (threads * 16)).clamp(1, 1 << 16));
+    // Blocks may wait for lower ones only where they start in their order.
+    let waits = || launch.program.analysis(launch.kernel_index).may_wait;
+    let nodes = launch.workers.topology().filter(|_| launch.options.by_node && threads > 1 && !waits());
+    let nodes = nodes.filter(|_| order.is_ascending()).map(|t| (t, t.queues(launch)));
     let work = |_: usize| {
         let _float_mode = FloatMode::nearest_with_denormals();
         let mut state = None;
+        if let Some((topology, queues)) = &nodes {
+            let node = topology.here();
+            while let Some(piece) = queues.take(node) {
+                let state = state.get_or_insert_with(&init);
+                for block in piece.filter(|block| !traps.is_below(*block)) {
+                    if let Err(trap) = run(state, block) {
+                        traps.add(block, trap);
+                    }
+                }
+            }
+            return;
+        }
         while let Some(piece) = queue.take() {
             let state = state.get_or_insert_with(&init);
             for block in piece.map(|place| order.at(place)) {

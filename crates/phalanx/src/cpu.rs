@@ -8,7 +8,7 @@ use crate::error::BuildError;
 use crate::sequence::SequenceBuilder;
 use crate::{BufferError, RawBuffer};
 use phalanx_exec::Executor;
-use phalanx_exec::workers::Workers;
+use phalanx_exec::workers::{Topology, Workers};
 use phalanx_isa::Type;
 use phalanx_simd::Tier;
 use std::sync::Arc;
@@ -45,6 +45,7 @@ pub struct Builder {
     custom: Option<Arc<dyn Executor>>,
     tier: Option<Tier>,
     workers: Option<Arc<dyn Workers>>,
+    topology: Option<Topology>,
     capacity: Option<usize>,
 }
 
@@ -71,6 +72,11 @@ impl Builder {
     pub fn workers(self, workers: Arc<dyn Workers>) -> Builder {
         Builder { workers: Some(workers), ..self }
     }
+    /// The machine's memory nodes; without this what the system says ([`Topology::read`]). Where there are several, the device's own
+    /// threads are held on them, in proportion to their processors. The results are the same.
+    pub fn topology(self, topology: Topology) -> Builder {
+        Builder { topology: Some(topology), ..self }
+    }
     /// How many loaded programs are kept for loading the same text again; the one used longest ago goes first. Default
     /// [`CACHE_CAPACITY`]; 0 keeps none.
     pub fn cache_capacity(self, programs: usize) -> Builder {
@@ -94,7 +100,7 @@ impl Builder {
         let workers = match (self.workers, self.threads) {
             (Some(_), Some(_)) => return Err(BuildError::ThreadsAndWorkers),
             (Some(w), None) => w,
-            (None, n) => own_workers(n.unwrap_or(0)),
+            (None, n) => own_workers(n.unwrap_or(0), self.topology),
         };
         let cache = Cache::new(self.capacity.unwrap_or(CACHE_CAPACITY));
         let owner = NEXT_OWNER.fetch_add(1, Ordering::Relaxed);
@@ -116,14 +122,14 @@ fn named_executor(name: &str, tier: Tier) -> Result<Arc<dyn Executor>, BuildErro
 }
 
 #[cfg(feature = "parallel")]
-fn own_workers(threads: usize) -> Arc<dyn Workers> {
+fn own_workers(threads: usize, topology: Option<Topology>) -> Arc<dyn Workers> {
     match threads {
         1 => Arc::new(phalanx_exec::workers::Sequential),
-        n => Arc::new(phalanx_exec::workers::Threads::new(n)),
+        n => Arc::new(phalanx_exec::workers::Threads::placed(n, topology.unwrap_or_else(Topology::read))),
     }
 }
 #[cfg(not(feature = "parallel"))]
-fn own_workers(_: usize) -> Arc<dyn Workers> {
+fn own_workers(_: usize, _: Option<Topology>) -> Arc<dyn Workers> {
     Arc::new(phalanx_exec::workers::Sequential)
 }
 

@@ -332,6 +332,11 @@ impl Linear {
     }
 }
 
+/// Weight rows that a matrix counts for among those of [`together`].
+pub const fn padded(n: usize) -> usize {
+    n.next_multiple_of(64)
+}
+
 /// The launch of two or three products of one format with the same quantised activations: gate and up; queries, keys and
 /// values. One launch keeps all threads busy where the single matrices are small.
 ///
@@ -354,6 +359,7 @@ pub fn together(
     if scale.len() != m {
         return Err(wrong("scale", format!("{m} elements (one for each row)"), scale.len()));
     }
+    // As one matrix, of the rows of all, each rounded up to whole stripes.
     let mut n = 0;
     for (w, y) in products {
         if w.k() != k || w.format() != first.format() {
@@ -362,12 +368,13 @@ pub fn together(
         if m.checked_mul(w.n()) != Some(y.len()) {
             return Err(wrong("y", format!("{m} rows of {}", w.n()), y.len()));
         }
-        n += w.n();
+        n += padded(w.n());
     }
     let plan = Plan::choose(first.format(), m, n, cpu.threads());
     let launch = kernel(cpu, name, format_of(first), Activation::None)?.launch_declared();
     let launch = launch.arg("x", q).arg("scale", scale).arg("rows", word("x", m)?).arg("k", word("w", k)?);
     let launch = launch.arg("tile_m", word("x", plan.tile_m)?).arg("tile_n", word("w", plan.tile_n)?);
+    let launch = launch.arg("all", word("w", n)?);
     products.iter().zip(NAMES).try_fold(launch, |launch, ((w, y), [matrix, rows, out])| {
         Ok(launch.arg(matrix, *w).arg(rows, word("w", w.n())?).arg(out, *y))
     })

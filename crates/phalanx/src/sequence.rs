@@ -143,6 +143,11 @@ impl Sequence {
         self.inner.set_threads(step, threads);
     }
 
+    /// Divides a step's blocks over memory nodes, by their x; no bit depends on it. For work on memory that was placed so.
+    pub fn set_by_node(&mut self, step: StepId, by_node: bool) {
+        self.inner.set_by_node(step, by_node);
+    }
+
     /// The untyped sequence: its arena, its steps and what they depend on.
     pub fn raw(&self) -> &sequence::Sequence {
         &self.inner

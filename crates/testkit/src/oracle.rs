@@ -153,6 +153,7 @@ pub fn run(case: &Case, program: &Verified, executor: &dyn Executor, how: How) -
         resonance: Some(case.resonance()),
         claims: case.claims,
         report_phases: true,
+        by_node: false,
     };
     match bound.run_report(&*prepared, workers(how.threads), &options) {
         Ok(report) => {

@@ -75,7 +75,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             shape.tensors().into_iter().filter(|t| t.1.len() == 2).map(|t| t.0).collect();
         let form = |n: &str| if n.starts_with("blk") { PackedFormat::T2 } else { PackedFormat::F16 };
         let wanted: Vec<(&str, PackedFormat)> = names.iter().map(|n| (n.as_str(), form(n))).collect();
-        let packed = file.pack_all(&wanted, file.i2s_layout()?.0, threads)?;
+        let packed = file.pack_all(&wanted, file.i2s_layout()?.0, threads, &|_| Box::new(|_| {}))?;
         let bytes: usize = packed.iter().map(|p| p.bytes().len()).sum();
         let seconds = began.elapsed().as_secs_f64();
         println!("{:.3} s: {} bytes of the file, {bytes} packed, {threads} threads", seconds, file.size());

@@ -159,6 +159,18 @@ impl ModelFile {
     /// # Errors
     /// As [`ModelFile::matrix`]; a layout that does not hold such a matrix, codes that the file's format does not have, no memory.
     pub fn pack(&self, name: &str, layout: Layout, to: PackedFormat) -> Result<PackedWeights, WeightsError> {
+        self.pack_watched(name, layout, to, &mut |_| {})
+    }
+
+    /// [`ModelFile::pack`], where `watch` hears of each row before the calling thread fills its place: memory that is filled for the
+    /// first time belongs to the node of who fills it.
+    fn pack_watched(
+        &self,
+        name: &str,
+        layout: Layout,
+        to: PackedFormat,
+        watch: &mut dyn FnMut(usize),
+    ) -> Result<PackedWeights, WeightsError> {
         let matrix = self.matrix(name, layout)?;
         let range = self.named(name)?.1.range.clone();
         // Pages come in and go again part by part, so that a large matrix is never there twice. Where a format's rows are not in
@@ -170,6 +182,7 @@ impl ModelFile {
             at(i)..if i + 1 >= parts { range.end } else { at(i + 1) }
         };
         let packed = matrix.pack_watched(to, &mut |row| {
+            watch(row);
             if row % rows == 0 {
                 self.map.populate(part(row / rows));
                 if row > 0 {
@@ -182,7 +195,7 @@ impl ModelFile {
     }
 
     /// Packs several tensors on several threads, the largest first, so that none is left with a large one at the end. Results are
-    /// in the order of `wanted`.
+    /// in the order of `wanted`. `watch(i)` makes what hears of each row of number `i` before it is packed, on the thread that packs it.
     ///
     /// # Errors
     /// The first of `wanted` that cannot be packed, as [`ModelFile::pack`].
@@ -191,6 +204,7 @@ impl ModelFile {
         wanted: &[(&str, PackedFormat)],
         layout: Layout,
         threads: usize,
+        watch: &(dyn Fn(usize) -> Box<dyn FnMut(usize)> + Sync),
     ) -> Result<Vec<PackedWeights>, WeightsError> {
         let size = |i: &usize| self.gguf.tensor(wanted[*i].0).map_or(0, |t| t.range.len());
         let mut order: Vec<usize> = (0..wanted.len()).collect();
@@ -200,7 +214,7 @@ impl ModelFile {
             let mut done = Vec::new();
             while let Some(i) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let (name, to) = wanted[*i];
-                done.push((*i, self.pack(name, layout, to)));
+                done.push((*i, self.pack_watched(name, layout, to, &mut *watch(*i))));
             }
             done
         };

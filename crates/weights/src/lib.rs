@@ -36,4 +36,4 @@ pub use gguf::{Array, Gguf, Tensor, TensorData, Value, write};
 pub use kinds::{Kind, kind_of};
 pub use layout::Evidence;
 pub use phalanx_formats::{Layout, Matrix};
-pub use shape::{ARCHITECTURES, Activation, Shape};
+pub use shape::{ARCHITECTURES, Activation, NormKind, Shape};

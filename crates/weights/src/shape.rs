@@ -19,19 +19,44 @@ pub enum Activation {
     Relu2,
     /// x times its logistic function.
     Silu,
+    /// x times the normal distribution's function of x, by the error function.
+    Gelu,
 }
 
 impl Activation {
+    /// All of them.
+    pub const ALL: [Activation; 3] = [Activation::Relu2, Activation::Silu, Activation::Gelu];
+
     /// The name that files have.
     pub const fn name(self) -> &'static str {
         match self {
             Activation::Relu2 => "relu2",
             Activation::Silu => "silu",
+            Activation::Gelu => "gelu",
         }
     }
 
     fn from_name(name: &str) -> Option<Activation> {
-        [Activation::Relu2, Activation::Silu].into_iter().find(|a| a.name() == name)
+        Activation::ALL.into_iter().find(|a| a.name() == name)
+    }
+}
+
+/// The kind of a model's norms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NormKind {
+    /// Divided by the root of the mean square.
+    Rms,
+    /// The mean taken off first; with a bias where the file has one.
+    Layer,
+}
+
+impl NormKind {
+    /// The key, after the architecture's name, under which files of this kind have their epsilon.
+    pub const fn key(self) -> &'static str {
+        match self {
+            NormKind::Rms => "attention.layer_norm_rms_epsilon",
+            NormKind::Layer => "attention.layer_norm_epsilon",
+        }
     }
 }
 
@@ -60,8 +85,10 @@ pub struct Shape {
     pub rope_dims: usize,
     /// The base of the angles.
     pub rope_base: f32,
-    /// Added to the mean square in norms.
-    pub rms_epsilon: f32,
+    /// Of all norms.
+    pub norm: NormKind,
+    /// Added to the mean square or the variance in norms.
+    pub epsilon: f32,
     /// Of the feed-forward gate.
     pub activation: Activation,
     /// Whether the head is the embedding: the file has no `output.weight`.
@@ -113,11 +140,27 @@ impl Shape {
         };
         let activation = match gguf.string(&key("hidden_activation")) {
             Some(name) => Activation::from_name(name).ok_or_else(|| {
-                WeightsError::key(&key("hidden_activation"), format!("`{name}`; expected relu2 or silu"))
+                WeightsError::key(
+                    &key("hidden_activation"),
+                    format!("`{name}`; expected relu2, silu or gelu"),
+                )
             })?,
             // The first models' gate; those of the other architectures are trained with the square.
             None if architecture == "bitnet" => Activation::Silu,
             None => Activation::Relu2,
+        };
+        let norm = match [NormKind::Rms, NormKind::Layer].map(|kind| gguf.get(&key(kind.key())).is_some()) {
+            [true, true] => {
+                let what = format!("the file has `{}` too; norms are of one kind", NormKind::Rms.key());
+                return Err(WeightsError::key(&key(NormKind::Layer.key()), what));
+            }
+            [_, layer] => {
+                if layer {
+                    NormKind::Layer
+                } else {
+                    NormKind::Rms
+                }
+            }
         };
         let heads = needed("attention.head_count")?;
         let width = needed("embedding_length")?;
@@ -134,7 +177,8 @@ impl Shape {
             head_dim,
             rope_dims: size("rope.dimension_count")?.unwrap_or(head_dim),
             rope_base: float("rope.freq_base", 10000.0)?,
-            rms_epsilon: float("attention.layer_norm_rms_epsilon", 1e-5)?,
+            norm,
+            epsilon: float(norm.key(), 1e-5)?,
             activation,
             tied: gguf.tensor("output.weight").is_none(),
         };

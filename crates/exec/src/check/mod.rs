@@ -25,7 +25,7 @@ pub(crate) use order::Ordering as SyncOrder;
 pub(crate) use pool::{PoolObjects, PoolTouch};
 pub use report::{Checks, Finding, FindingKind, Occurrence, Racy, Report, ShadowUse};
 
-use crate::launch::{Bound, Launch, LaunchError, Locks, Prepared, RunOptions, Slot};
+use crate::launch::{Bound, Launch, LaunchError, Locks, Prepared, RunOptions, Slot, Slots};
 use crate::resonance::Held;
 use crate::trap::LaneTrap;
 use crate::workers::{FloatMode, Workers};
@@ -397,13 +397,14 @@ impl Bound {
             return Err(LaunchError::Unsupported(what.into()));
         }
         let locks = Locks::take(std::slice::from_ref(self))?;
-        let slots = self.slots(&locks, options)?;
+        let mut slots = Slots::new();
+        self.slots(&locks, options, &mut slots)?;
         let held = self.hold_resonance(options)?;
         let alone = RunOptions { threads: 1, ..options.clone() };
         let _float_mode = FloatMode::nearest_with_denormals();
         let (mut report, result) = run(
             checks,
-            |again| self.launch(slots.clone(), workers, if again { &alone } else { options }, held.as_ref()),
+            |again| self.launch(&slots, workers, if again { &alone } else { options }, held.as_ref()),
             |launch| {
                 let result = prepared.run(launch);
                 if checks.race { result } else { launch.claims.check(result) }

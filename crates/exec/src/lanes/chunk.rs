@@ -780,25 +780,20 @@ impl Chunk {
     /// Writes a block's result into a register of all lanes.
     pub(super) fn fill(&mut self, dest: Place, ty: Type, bits: u64, uniform: bool) {
         let groups = if uniform { 1 } else { self.groups };
-        let size = ty.bytes();
-        for i in 0..groups * 32 {
-            // SAFETY: `dest` is a register slot of the running function with 32 elements a group.
-            unsafe {
-                let to = self.at::<u8>(dest).add(i * size);
-                std::ptr::copy_nonoverlapping(bits.to_le_bytes().as_ptr(), to, size);
-            }
-        }
+        self.write_lanes(dest, ty, groups * 32, |_| bits);
     }
 
     /// A lane's value in a slot, `lane` counted in the chunk.
     pub(super) fn lane_value(&mut self, slot: Place, lane: u32, ty: Type) -> u64 {
-        let size = ty.bytes();
-        let mut bytes = [0u8; 8];
+        let lane = lane as usize;
         // SAFETY: a slot of the running function (or before it) of this type; uniform slots are read at lane 0 only.
         unsafe {
-            let from = self.at::<u8>(slot).add(lane as usize * size);
-            std::ptr::copy_nonoverlapping(from, bytes.as_mut_ptr(), size);
+            match ty.bytes() {
+                1 => (*self.at::<u8>(slot).add(lane)).into(),
+                2 => (*self.at::<u16>(slot).add(lane)).into(),
+                4 => (*self.at::<u32>(slot).add(lane)).into(),
+                _ => *self.at::<u64>(slot).add(lane),
+            }
         }
-        u64::from_le_bytes(bytes)
     }
 }

@@ -188,9 +188,10 @@ impl Prepared for LanesKernel {
         let get = || self.state(program, launch, form == Form::default());
         let all_chunks = blocks.saturating_mul(chunks as u64);
         let choice = self.cost.choose(program, launch, all_chunks);
-        let begin = Instant::now();
+        // Where there is one thread to run on, nothing is to be decided, and two looks at the clock are a tenth of a short launch.
+        let begin = (form == Form::default() && threads > 1).then(Instant::now);
         let note = |threads: usize| {
-            if form == Form::default() {
+            if let Some(begin) = begin {
                 self.cost.note(&choice, all_chunks, begin.elapsed(), threads);
             }
         };

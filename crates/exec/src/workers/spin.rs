@@ -94,7 +94,13 @@ pub(crate) struct SpinPool {
 }
 
 impl SpinPool {
+    #[cfg(any(test, phalanx_models))]
     pub(crate) fn new(workers: usize) -> SpinPool {
+        SpinPool::beginning(workers, |_| {})
+    }
+
+    /// Workers that each call `begin` with their number before anything else.
+    pub(crate) fn beginning(workers: usize, begin: impl Fn(usize) + Clone + Send + 'static) -> SpinPool {
         let shared = Arc::new(Shared {
             slot: AtomicU64::new(0),
             task: AtomicPtr::new(std::ptr::null_mut()),
@@ -106,8 +112,11 @@ impl SpinPool {
             wake: Condvar::new(),
         });
         let start = |i: usize| {
-            let shared = Arc::clone(&shared);
-            spawn(format!("phalanx-spin-{i}"), move || shared.worker())
+            let (shared, begin) = (Arc::clone(&shared), begin.clone());
+            spawn(format!("phalanx-spin-{i}"), move || {
+                begin(i);
+                shared.worker();
+            })
         };
         let handles = (0..workers).filter_map(start).collect();
         SpinPool { shared, running: Mutex::new(()), handles }

@@ -4,7 +4,9 @@ mod support;
 
 use phalanx_formats::Layout;
 use phalanx_kernels::PackedFormat;
-use phalanx_weights::{Activation, Array, Evidence, Gguf, ModelFile, TensorData, Value, WeightsError, write};
+use phalanx_weights::{
+    Activation, Array, Evidence, Gguf, ModelFile, NormKind, TensorData, Value, WeightsError, write,
+};
 use std::path::PathBuf;
 use support::{FFN, LAYERS, VOCAB, WIDTH, keys, tensors};
 
@@ -165,9 +167,9 @@ fn a_model_is_read_and_checked() {
             .iter()
             .map(|n| (n.as_str(), if n.starts_with("token") { PackedFormat::F16 } else { PackedFormat::T2 }))
             .collect();
-        let one = file.pack_all(&wanted, Layout::X86, 1).unwrap();
+        let one = file.pack_all(&wanted, Layout::X86, 1, &|_| Box::new(|_| {})).unwrap();
         assert_eq!(one.len(), wanted.len());
-        assert!(one == file.pack_all(&wanted, Layout::X86, 3).unwrap());
+        assert!(one == file.pack_all(&wanted, Layout::X86, 3, &|_| Box::new(|_| {})).unwrap());
         assert_eq!(&one.last().unwrap().unpack()[3 * FFN..4 * FFN], codes);
         let e =
             file.pack("output_norm.weight", Layout::X86, PackedFormat::T2).expect_err("floats").to_string();
@@ -199,6 +201,10 @@ fn a_model_is_read_and_checked() {
     deep[3].1 = Value::U32(1 << 24);
     assert!(open(&deep, &all).contains("expected 1 to 4096"));
     assert!(open(&keys("llama"), &all).contains("`llama` is not run"));
+    let mut both = keys("bitnet-25");
+    both.push((format!("bitnet-25.{}", NormKind::Rms.key()), Value::F32(1e-5)));
+    both.push((format!("bitnet-25.{}", NormKind::Layer.key()), Value::F32(1e-5)));
+    assert!(open(&both, &all).contains("norms are of one kind"));
     let e = ModelFile::open("no such file").expect_err("missing");
     assert!(matches!(e, WeightsError::InFile { .. }));
     assert!(
