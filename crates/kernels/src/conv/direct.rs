@@ -6,7 +6,7 @@
 
 use super::band::{self, Band, BandSize, PAIR};
 use super::operand::{Bytes, Operand, Trits};
-use super::output::{Place, Steps, Sum, finish, steps_bytes};
+use super::output::{Place, Steps, Sum, finish};
 use super::tile::{Chains, Coded, Codes, PIXELS, Results, Walk, cell};
 use super::weights::Layout;
 use super::{Conv, ConvError, ConvInput, ConvOutput, ConvPart, ConvWeights, ImageOrder};
@@ -17,8 +17,9 @@ use std::marker::PhantomData;
 
 /// Bytes of a band at most, unless one output row needs more.
 const BAND_BYTES: usize = 128 << 10;
-/// What a band may be of input, weights and output together: the working memory beyond them stays a few percent.
-const BAND_SHARE: usize = 16;
+/// What a band may be of a part's share of input, weights and output: the working memory of all threads beyond them stays below a
+/// tenth.
+const BAND_SHARE: usize = 20;
 /// What an unpacked stripe and its band may take together.
 const PANEL_BYTES: usize = 256 << 10;
 
@@ -222,7 +223,13 @@ struct Sizes {
 }
 
 impl Sizes {
-    fn of<S: Simd, K: Kind>(conv: &Conv, weights: &ConvWeights, rows: usize) -> Sizes {
+    fn of<S: Simd, K: Kind>(
+        conv: &Conv,
+        weights: &ConvWeights,
+        part: &ConvPart,
+        output: &ConvOutput<'_>,
+    ) -> Sizes {
+        let rows = part.rows.1 - part.rows.0;
         let (float, cell, exceeds) = (K::COLS == 1, K::cell::<S>(), K::exceeds::<S>());
         let size = BandSize::of(conv);
         let k = weights.packed().map_or(0, |p| p.k());
@@ -237,8 +244,10 @@ impl Sizes {
         let element = if float { 4 } else { 1 };
         let images = conv.image_len() + conv.output_len();
         let shared = images * element + weights.bytes();
+        let (pixels, channels) = part.size(conv);
+        let share = shared as u128 * (pixels * channels) as u128 / conv.output_len() as u128;
         let beside = if panel > 0 { PANEL_BYTES.saturating_sub(panel) } else { 0 };
-        let budget = (shared / BAND_SHARE).max(beside).min(BAND_BYTES) / cell;
+        let budget = (share as usize / BAND_SHARE).max(beside).min(BAND_BYTES) / cell;
         // Rows whose input rows fit the budget.
         let fixed = BandSize::input_rows(conv, 1);
         let more = (budget / size.row).saturating_sub(fixed) / conv.shape().stride[0];
@@ -251,7 +260,8 @@ impl Sizes {
             stripe,
             panel,
             reads: if exceeds { line(rows * conv.output()[1] * 4) } else { 0 },
-            steps: steps_bytes(weights.filters()),
+            // A tile's width past the last.
+            steps: Steps::bytes(part, output, STRIPE),
         }
     }
 }
@@ -266,7 +276,7 @@ fn drive<S: Simd, K: Kind>(s: S, _: K, call: Direct<'_, '_>) -> Result<(), ConvE
     let Some(packed) = weights.packed() else { return Ok(()) };
     let size = BandSize::of(conv);
     let float = K::COLS == 1;
-    let sizes = Sizes::of::<S, K>(conv, weights, part.rows.1 - part.rows.0);
+    let sizes = Sizes::of::<S, K>(conv, weights, part, output);
     let [band, panel, reads, steps] = scratch.parts([sizes.band, sizes.panel, sizes.reads, sizes.steps])?;
     let walk = Walk {
         outer: shape.kernel[0],
@@ -283,8 +293,8 @@ fn drive<S: Simd, K: Kind>(s: S, _: K, call: Direct<'_, '_>) -> Result<(), ConvE
         part: *part,
         band,
         reads: bytemuck::cast_slice_mut(reads),
-        steps: Steps::fill(steps, weights, output, input.signed_zero() + K::raised::<S>()),
-        coder: output.coder().filter(|_| shape.order == ImageOrder::Nhwc),
+        steps: Steps::fill(steps, weights, part, output, input.signed_zero() + K::raised::<S>()),
+        coder: output.coder(),
         output,
         has: (usize::MAX, 0),
         rows: (0, 0),
@@ -372,7 +382,7 @@ struct Pass<'a, 'o, S, K> {
     reads: &'a mut [i32],
     steps: Steps<'a>,
     output: &'a mut ConvOutput<'o>,
-    /// Where the output is of codes that tiles can write.
+    /// Where the output is of codes.
     coder: Option<Coder>,
     /// The output row from which on the band is filled, and the group of `reads`.
     has: (usize, usize),
@@ -418,33 +428,43 @@ impl<S: Simd, K: Kind> Pass<'_, '_, S, K> {
         assert!(steps * STEP <= panel.len(), "the panel has all steps");
         let mut results: Results<K::Sum> = [K::Sum::default(); PIXELS * STRIPE];
         let mut offsets_of = [base; PIXELS];
+        let direct = self.conv.shape().order == ImageOrder::Nhwc;
+        let mut held = Held { codes: [0; HELD * STRIPE], pixel: from, count: 0, columns: 0..0 };
         let mut pixel = 0;
         while pixel < count {
             let these = most.min(count - pixel);
             for (slot, offset) in offsets_of[..these].iter_mut().zip(offsets.by_ref()) {
                 *slot = offset;
             }
-            let (pixels, walk, band) = (&offsets_of, self.walk, &*self.band);
             let width = S::TILE[these - 1] * S::LANES;
-            // Tiles that are full of filters make codes themselves.
-            let coder = self.coder.filter(|_| first.is_multiple_of(width) && end.is_multiple_of(width));
+            // Tiles make codes themselves, but for one that begins with what is no filter of these. Those that are full of filters
+            // write them where they go, if there channels lie side by side.
+            let whole = if self.coder.is_some() { first.next_multiple_of(width).min(end) } else { end };
+            let columns = if direct { (end / width * width).max(whole) } else { whole }..end;
+            if self.coder.is_some() && !columns.is_empty() {
+                if held.columns != columns || held.count + these > HELD {
+                    self.put(&mut held, filters);
+                    (held.pixel, held.columns) = (from + pixel, columns);
+                }
+                held.count += these;
+            }
+            let (pixels, walk, band) = (&offsets_of, self.walk, &*self.band);
             // Packed rows in multiples of the tile's width: what lies beyond the filters is computed and dropped.
             for row in (first / width * width..end).step_by(width) {
                 let mut coded = None;
-                if let Some(coder) = coder {
+                if let (Some(coder), true) = (self.coder, row >= whole) {
                     let channel = filters.channel + row - first;
                     let place = channel - self.part.channels.0;
                     let (offsets, scales) = self.steps.codes_of(channel, width);
                     let reads = self.reads.get(pixel..pixel + these).unwrap_or_default();
                     let pixels = from + pixel..from + pixel + these;
-                    coded = self.output.codes_at(pixels, place, width).map(|(to, stride)| Coded {
-                        offsets,
-                        scales,
-                        reads,
-                        coder,
-                        to,
-                        stride,
-                    });
+                    let at = if held.columns.contains(&row) {
+                        let at = (held.count - these) * STRIPE + row;
+                        Some((held.codes[at..][..(these - 1) * STRIPE + width].as_mut_ptr(), STRIPE))
+                    } else {
+                        self.output.codes_at(pixels, place, width)
+                    };
+                    coded = at.map(|(to, stride)| Coded { offsets, scales, reads, coder, to, stride });
                 }
                 // SAFETY: asserted above for all pixels of the band; a stripe's rows follow each other by 4 bytes in each step;
                 // offsets, scales, excesses and codes are as many as the tile has.
@@ -454,16 +474,43 @@ impl<S: Simd, K: Kind> Pass<'_, '_, S, K> {
                     K::tile(self.s, tile, &mut results, row);
                 }
             }
-            for p in 0..if coder.is_some() { 0 } else { these } {
+            for p in 0..if first < whole { these } else { 0 } {
                 let read = self.reads.get(pixel + p).copied().unwrap_or(0);
                 let (pixel, channel) = (from + pixel + p, filters.channel);
                 let place = Place { pixel, channel, first: self.part.channels.0 };
-                let sums = &results[p * STRIPE..][first..end];
+                let sums = &results[p * STRIPE..][first..whole];
                 finish(self.conv, self.steps, self.output, place, sums, read);
             }
             pixel += these;
         }
+        self.put(&mut held, filters);
     }
+
+    /// Codes that are held, to where they go; then none are.
+    #[inline(always)]
+    fn put(&mut self, held: &mut Held, filters: Filters) {
+        let Held { codes, pixel, count, columns } = held;
+        if *count > 0 {
+            let first = filters.channel + columns.start - filters.row % STRIPE - self.part.channels.0;
+            let codes = &codes[columns.start..(*count - 1) * STRIPE + columns.end];
+            let size = (*pixel..*pixel + *count, first..first + columns.len());
+            self.output.put_codes(self.conv.shape().order, size, codes, STRIPE);
+        }
+        held.count = 0;
+    }
+}
+
+/// Pixels whose codes are held at most.
+const HELD: usize = 48;
+
+/// Codes of some filters of a stripe for some pixels, before they go where channels do not lie side by side, or fewer than a tile has.
+struct Held {
+    codes: [u8; HELD * STRIPE],
+    /// The first pixel, within the part.
+    pixel: usize,
+    count: usize,
+    /// Rows of the stripe.
+    columns: std::ops::Range<usize>,
 }
 
 /// Offsets of a band's pixels, row after row.

@@ -10,7 +10,7 @@
 //! out; steps between taps are taps of 0.
 
 use super::band::{self, Band, BandSize};
-use super::output::{Place, Steps, finish, steps_bytes};
+use super::output::{Place, Steps, finish};
 use super::{Conv, ConvError, ConvInput, ConvOutput, ConvPart, ConvWeights, LANES, Lanes, lanes};
 use crate::Scratch;
 use crate::packed::PackError;
@@ -464,11 +464,11 @@ pub(super) fn run(
         numbers(points * most.unwrap_or(0)),
         numbers(points),
         numbers(spectra.size.lines()),
-        steps_bytes(weights.filters()),
+        Steps::bytes(part, output, 0),
     ];
     let [band, image, plane, lines, steps] = scratch.parts(parts)?;
     let band: &mut [f32] = bytemuck::cast_slice_mut(band);
-    let steps = Steps::fill(steps, weights, output, 0);
+    let steps = Steps::fill(steps, weights, part, output, 0);
     band::fill::<f32>(conv, input, Band { first: 0, rows }, band);
     let (image, plane, lines) =
         (bytemuck::cast_slice_mut(image), bytemuck::cast_slice_mut(plane), bytemuck::cast_slice_mut(lines));

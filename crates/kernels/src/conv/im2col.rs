@@ -5,7 +5,7 @@
 
 use super::band::{self, Band, BandSize, Cell};
 use super::direct::{Filters, unpack_floats};
-use super::output::{Place, Steps, Sum, finish, steps_bytes};
+use super::output::{Place, Steps, Sum, finish};
 use super::{ConvError, ConvInput, ConvOutput, ConvPart, ConvWeights};
 use crate::format::{STEP, STRIPE};
 use crate::{Input, Output, PackedFormat, PackedWeights, Panels, Rows, Scratch, Tile};
@@ -96,13 +96,13 @@ impl Call<'_> {
             line(most * columns * k * size_of::<C>()),
             line(most * columns * STRIPE * 4),
             panel,
-            steps_bytes(weights.filters()),
+            Steps::bytes(part, output, 0),
         ];
         let ([band, taps, sums, panel, steps], scratch) = scratch.nested(parts)?;
         let band: &mut [C] = bytemuck::cast_slice_mut(band);
         let taps: &mut [C] = bytemuck::cast_slice_mut(taps);
         let sums: &mut [S] = bytemuck::cast_slice_mut(sums);
-        let steps = Steps::fill(steps, weights, output, input.signed_zero());
+        let steps = Steps::fill(steps, weights, part, output, input.signed_zero());
         // What fills up runs meets weights of 0.
         taps.fill(C::pad(input));
         for row in (part.rows.0..part.rows.1).step_by(most) {

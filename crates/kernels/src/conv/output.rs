@@ -1,6 +1,6 @@
 //! Outputs: where results go and the steps from a sum to an element, the same for every body.
 
-use super::{Conv, ConvError, ConvWeights, ImageOrder};
+use super::{Conv, ConvError, ConvPart, ConvWeights, ImageOrder};
 use crate::Tile;
 use crate::format::STRIPE;
 use crate::simd::Coder;
@@ -127,76 +127,94 @@ const ROUND: f32 = 12_582_912.0;
 /// no cases.
 #[derive(Clone, Copy)]
 pub(super) struct Steps<'a> {
+    /// The channel of the first.
+    first: usize,
     /// Added to integer sums, wrapping: bias, and what the input's zero point takes away.
     offsets: &'a [i32],
     scales: &'a [f32],
-    /// Added at the end to values; -0 changes nothing.
+    /// Added at the end to values; -0 changes nothing. For codes, anything.
     bias: &'a [f32],
 }
 
-/// Bytes that [`Steps::fill`] needs for `filters`: for more than there are, all again from the first.
-pub(super) fn steps_bytes(filters: usize) -> usize {
-    (filters * 12).next_multiple_of(64)
-}
-
 impl<'a> Steps<'a> {
-    /// Writes the steps of all filters into `memory` of [`steps_bytes`].
+    /// Bytes for the steps of a part's filters and of `more`.
+    pub(super) fn bytes(part: &ConvPart, output: &ConvOutput<'_>, more: usize) -> usize {
+        let (first, end) = part.channels;
+        ((end - first + more) * Steps::each(output)).next_multiple_of(64)
+    }
+
+    /// Bytes of a filter's steps: codes have no bias at the end.
+    fn each(output: &ConvOutput<'_>) -> usize {
+        if output.coder().is_some() { 8 } else { 12 }
+    }
+
+    /// Writes the steps of a part's filters, and all again from the first as far as there is memory, into what [`Steps::bytes`] says.
     pub(super) fn fill(
         memory: &'a mut [u8],
         weights: &ConvWeights,
+        part: &ConvPart,
         output: &ConvOutput<'_>,
         zero: i32,
     ) -> Steps<'a> {
-        let (len, filters) = (memory.len() / 12, weights.filters());
-        let (offsets, rest) = bytemuck::cast_slice_mut::<u8, u32>(&mut memory[..len * 12]).split_at_mut(len);
+        let (first, end) = part.channels;
+        let (len, filters) = (memory.len() / Steps::each(output), end - first);
+        let used = len * Steps::each(output);
+        let (offsets, rest) = bytemuck::cast_slice_mut::<u8, u32>(&mut memory[..used]).split_at_mut(len);
         let (scales, bias) = rest.split_at_mut(len);
         let offsets: &mut [i32] = bytemuck::cast_slice_mut(offsets);
         let scales: &mut [f32] = bytemuck::cast_slice_mut(scales);
         let bias: &mut [f32] = bytemuck::cast_slice_mut(bias);
         match weights.sums() {
             Some(sums) => {
-                let each = offsets.iter_mut().zip(sums);
+                let each = offsets.iter_mut().zip(&sums[first..end]);
                 each.for_each(|(o, sum)| *o = sum.wrapping_mul(zero).wrapping_neg());
             }
             None => {
-                let each = offsets.iter_mut().take(filters).enumerate();
-                each.for_each(|(c, o)| *o = weights.sum(c).wrapping_mul(zero).wrapping_neg());
+                let each = offsets.iter_mut().take(filters).zip(first..);
+                each.for_each(|(o, c)| *o = weights.sum(c).wrapping_mul(zero).wrapping_neg());
             }
         }
-        fn copy(to: &mut [f32], from: Option<&[f32]>, or: f32) {
-            match from {
-                Some(from) => to[..from.len()].copy_from_slice(from),
-                None => to.fill(or),
-            }
-        }
-        let (s, b) = match output {
-            ConvOutput::Sums(_) => (None, None),
-            ConvOutput::F32 { scales, bias, .. } => (*scales, *bias),
-            ConvOutput::I8(_, r) | ConvOutput::U8(_, r) => {
-                let each = offsets.iter_mut().zip(r.bias.unwrap_or_default());
-                each.for_each(|(o, b)| *o = o.wrapping_add(*b));
-                (Some(r.scales), None)
-            }
+        let copy = |to: &mut [f32], from: Option<&[f32]>, or: f32| match from {
+            Some(from) => to[..filters].copy_from_slice(&from[first..end]),
+            None => to.fill(or),
         };
-        copy(scales, s, 1.0);
-        copy(bias, b, -0.0);
-        for c in filters..len {
-            (offsets[c], scales[c], bias[c]) = (offsets[c - filters], scales[c - filters], bias[c - filters]);
+        match output {
+            ConvOutput::Sums(_) => {
+                copy(scales, None, 1.0);
+                copy(bias, None, -0.0);
+            }
+            ConvOutput::F32 { scales: s, bias: b, .. } => {
+                copy(scales, *s, 1.0);
+                copy(bias, *b, -0.0);
+            }
+            ConvOutput::I8(_, r) | ConvOutput::U8(_, r) => {
+                let each = offsets.iter_mut().zip(r.bias.map_or(&[][..], |bias| &bias[first..end]));
+                each.for_each(|(o, b)| *o = o.wrapping_add(*b));
+                copy(scales, Some(r.scales), 1.0);
+            }
         }
-        Steps { offsets, scales, bias }
+        for c in filters..len {
+            (offsets[c], scales[c]) = (offsets[c - filters], scales[c - filters]);
+        }
+        for c in filters..bias.len() {
+            bias[c] = bias[c - filters];
+        }
+        let scales: &'a [f32] = scales;
+        Steps { first, offsets, scales, bias: if bias.is_empty() { scales } else { bias } }
     }
 
     /// What is added to integer sums of channel `c` and those after it, and what these are multiplied with.
     pub(super) fn codes_from(&self, c: usize) -> (&'a [i32], &'a [f32]) {
-        (&self.offsets[c..], &self.scales[c..])
+        (&self.offsets[c - self.first..], &self.scales[c - self.first..])
     }
     /// The same of `n` channels.
     pub(super) fn codes_of(&self, c: usize, n: usize) -> (&'a [i32], &'a [f32]) {
-        (&self.offsets[c..][..n], &self.scales[c..][..n])
+        let (offsets, scales) = self.codes_from(c);
+        (&offsets[..n], &scales[..n])
     }
     /// What values of channel `c` and those after it are multiplied with, and what is added to these.
     pub(super) fn values_from(&self, c: usize) -> (&'a [f32], &'a [f32]) {
-        (&self.scales[c..], &self.bias[c..])
+        (&self.scales[c - self.first..], &self.bias[c - self.first..])
     }
 }
 
@@ -229,12 +247,48 @@ impl ConvOutput<'_> {
             _ => None,
         }
     }
+    /// Writes codes of some pixels and channels of the part, `stride` from a pixel's to the next one's.
+    pub(super) fn put_codes(
+        &mut self,
+        order: ImageOrder,
+        size: (Range<usize>, Range<usize>),
+        codes: &[u8],
+        stride: usize,
+    ) {
+        match self {
+            ConvOutput::I8(tile, _) => put(tile, order, size, bytemuck::cast_slice(codes), stride),
+            ConvOutput::U8(tile, _) => put(tile, order, size, codes, stride),
+            _ => {}
+        }
+    }
     /// Whether the codes of all pixels lie side by side.
     pub(super) fn joins_pixels(&self) -> bool {
         match self {
             ConvOutput::I8(tile, _) => tile.joined(),
             ConvOutput::U8(tile, _) => tile.joined(),
             _ => false,
+        }
+    }
+}
+
+fn put<T: Copy>(
+    tile: &mut Tile<'_, T>,
+    order: ImageOrder,
+    (pixels, channels): (Range<usize>, Range<usize>),
+    codes: &[T],
+    stride: usize,
+) {
+    match order {
+        ImageOrder::Nhwc => {
+            for (pixel, codes) in pixels.zip(codes.chunks(stride)) {
+                tile.row_mut(pixel)[channels.clone()].copy_from_slice(&codes[..channels.len()]);
+            }
+        }
+        ImageOrder::Nchw => {
+            for (c, channel) in channels.enumerate() {
+                let from = codes[c..].iter().step_by(stride);
+                tile.row_mut(channel)[pixels.clone()].iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+            }
         }
     }
 }
@@ -249,7 +303,8 @@ pub(super) fn finish<S: Sum>(
     sums: &[S],
     read: i32,
 ) {
-    let range = place.channel..place.channel + sums.len();
+    let first = place.channel - steps.first;
+    let range = first..first + sums.len();
     let offsets = &steps.offsets[range.clone()];
     let scales = &steps.scales[range.clone()];
     let bias = &steps.bias[range];

@@ -7,7 +7,7 @@
 //! B' = [1 0 -1 0; 0 1 1 0; 0 -1 1 0; 0 1 0 -1], G = [1 0 0; 1/2 1/2 1/2; 1/2 -1/2 1/2; 0 0 1], A' = [1 1 1 0; 0 1 -1 -1].
 
 use super::band::{self, Band, BandSize};
-use super::output::{Place, Steps, finish, steps_bytes};
+use super::output::{Place, Steps, finish};
 use super::{Conv, ConvError, ConvInput, ConvOutput, ConvPart, ConvWeights, LANES, lanes};
 use crate::format::STRIPE;
 use crate::packed::PackError;
@@ -196,13 +196,13 @@ pub(super) fn run(
         line(size.len(conv, 2 * most) + inner),
         line(POINTS * most * tiles * inner),
         line(POINTS * most * tiles * STRIPE),
-        steps_bytes(weights.filters()),
+        Steps::bytes(part, to, 0),
     ];
     let [band, v, m, steps] = scratch.parts(parts)?;
     let band: &mut [f32] = bytemuck::cast_slice_mut(band);
     let v: &mut [f32] = bytemuck::cast_slice_mut(v);
     let m: &mut [f32] = bytemuck::cast_slice_mut(m);
-    let steps = Steps::fill(steps, weights, to, 0);
+    let steps = Steps::fill(steps, weights, part, to, 0);
     let too_large = |_| ConvError::TooLarge { what: "a row of tiles" };
     for row in (first..end).step_by(most) {
         let rows = most.min(end - row);
