@@ -24,6 +24,7 @@ mod sanitize;
 mod source;
 mod trace;
 mod values;
+mod working;
 
 use std::process::ExitCode;
 

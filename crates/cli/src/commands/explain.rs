@@ -4,14 +4,15 @@ use crate::console::{Console, count, grouped};
 use crate::device::Device;
 use crate::machine::{Machine, fma_rate, read_bandwidth};
 use crate::source::{Content, Source};
+use crate::working::working;
 use anyhow::Context;
 use phalanx::asm::{SourceMap, assemble, disassemble};
-use phalanx::convolution::{Choice, Conv, Conv2d, ConvShape, ConvWeights, filters};
+use phalanx::convolution::{Choice, Conv, Conv2d, ConvShape, filters};
 use phalanx::isa::{
     Effect, Expr, ExprOp, Inst, Kernel as KernelData, Kind, Loc, PackFormat, ParamKind, Place, PlaceItem,
 };
-use phalanx::kernels::conv::{ConvInput, ConvOutput, ConvPart, conv2d};
-use phalanx::kernels::{Scratch, Split, Tile, limits};
+use phalanx::kernels::conv::ConvPlan;
+use phalanx::kernels::{Split, limits};
 use phalanx::product::{self, Linear, Timed};
 use phalanx::verify::{AccessPattern, KernelAnalysis, ObjectUse, Scope, collective, writes};
 use phalanx::{Cpu, Kernel, Program, Tier};
@@ -162,7 +163,7 @@ fn convolution(cpu: &Cpu, shape: ConvShape, console: Console) -> anyhow::Result<
             }
         };
         let weights = filters(format, shape, &vec![0.0; conv.weights_len()])?;
-        let working = working(&weights)?;
+        let working = working(Tier::best(), &weights, ConvPlan::choose(&weights, 1, 1))?;
         let (bytes, layer) = (weights.bytes(), Conv2d::new(cpu, weights.into()));
         let plan = layer.plan(1);
         let tiles = plan.tiles(layer.weights());
@@ -184,25 +185,6 @@ fn convolution(cpu: &Cpu, shape: ConvShape, console: Console) -> anyhow::Result<
         }))?;
     }
     Ok(())
-}
-
-/// Bytes of working memory that a whole image takes, found by convolving one.
-fn working(weights: &ConvWeights) -> anyhow::Result<usize> {
-    let conv = weights.conv();
-    let part = ConvPart::whole(conv);
-    let (rows, cols, stride) = part.tile(conv);
-    let mut scratch = Scratch::new();
-    let mut y = vec![0f32; conv.output_len()];
-    let tile = Tile::new(&mut y, rows, cols, stride)?;
-    let output = ConvOutput::F32 { tile, scales: None, bias: None, relu: false };
-    if weights.format().is_float() {
-        let x = vec![0f32; conv.image_len()];
-        conv2d(Tier::best(), weights, ConvInput::F32(&x), output, part, &mut scratch)?;
-    } else {
-        let x = vec![0i8; conv.image_len()];
-        conv2d(Tier::best(), weights, ConvInput::I8 { data: &x, zero: 0 }, output, part, &mut scratch)?;
-    }
-    Ok(scratch.bytes())
 }
 
 fn machine(args: &Args, cpu: &Cpu, console: Console) -> anyhow::Result<()> {

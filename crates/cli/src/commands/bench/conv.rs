@@ -6,14 +6,17 @@
 use super::chain;
 use super::rivals::{Against, Process, Rival};
 use super::samples::{Sampler, Samples};
+use super::timing::paired_beside;
 use super::{Row, Table};
 use crate::console::say;
 use crate::device::Device;
 use crate::failure::usage;
+use crate::machine::scaling;
+use crate::working::working;
 use anyhow::Context;
 use phalanx::convolution::{Algorithm, Conv, Conv2d, ConvShape, Requantised, Valued, filters};
 use phalanx::isa::PackFormat;
-use phalanx::kernels::conv::{ConvInput, ConvOutput, ConvPart, ConvWeights, Requantise, reference};
+use phalanx::kernels::conv::{ConvInput, ConvOutput, ConvPart, ConvPlan, ConvWeights, Requantise, reference};
 use phalanx::kernels::{Tile, limits};
 use phalanx::{BoundLaunch, Buffer, Cpu, Element, Tier};
 use serde_json::json;
@@ -21,6 +24,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// What the unpacked panel of ternary filters may take, for each thread.
+const PANEL: usize = 320 << 10;
 /// How long a limit takes, roughly.
 const LIMIT: Duration = Duration::from_millis(24);
 
@@ -176,8 +181,8 @@ impl Layer {
     fn values_after(&self) -> (Vec<f32>, Vec<f32>) {
         (vec![1.0; self.scale.len()], self.bias.iter().map(|b| *b as f32 / 64.0).collect())
     }
-    /// As the contract of the rows names it.
-    fn name(&self, threads: usize, tier: Tier) -> String {
+    /// As the contract of the rows names it; `how`: threads, or what else is measured.
+    fn name(&self, how: &str, tier: Tier) -> String {
         let s = self.conv.shape();
         let [rows, cols] = s.input;
         let groups = if s.groups > 1 { format!(" g{}", s.groups) } else { String::new() };
@@ -186,7 +191,7 @@ impl Layer {
         let [kh, kw] = s.kernel;
         let channels = format!("{}->{}", s.in_channels, s.out_channels);
         format!(
-            "{} {cols}x{rows} {channels} {kw}x{kh} s{}{groups}{asked}{images} {threads}t {tier}",
+            "{} {cols}x{rows} {channels} {kw}x{kh} s{}{groups}{asked}{images} {how} {tier}",
             self.dtype, s.stride[0]
         )
     }
@@ -264,6 +269,26 @@ impl Layer {
         let bytes = self.images * (self.conv.image_len() + self.conv.output_len()) * element;
         let copied = self.macs() * limits::copy_rate(bytes / 2, bytes / 2, threads, 3 * LIMIT) / bytes as f64;
         Some(peak.map_or(copied, |p| p.min(copied)))
+    }
+
+    /// KiB that the threads work in together, beside what they may: a tenth of input, weights and output for integers, with a
+    /// panel for each thread for ternary ones; as much again for floats; what they take for spectra.
+    fn memory(&self, case: String, threads: usize, tier: Tier) -> anyhow::Result<Row> {
+        let plan = ConvPlan::choose(&self.weights, self.images, threads);
+        let threads = threads.min(plan.tiles(&self.weights) * self.images);
+        let element = if self.is_float() { 4 } else { 1 };
+        let images = self.images * (self.conv.image_len() + self.conv.output_len());
+        let least = element * images + self.weights.bytes();
+        let may = match (self.dtype, self.weights.algorithm()) {
+            (_, Algorithm::Fft) => None,
+            ("f32", _) => Some(least),
+            ("t2", _) => Some(least / 10 + threads * PANEL),
+            _ => Some(least / 10),
+        };
+        let kib = |bytes: usize| bytes as f64 / 1024.0;
+        let ours = kib(threads * working(tier, &self.weights, plan)?);
+        let limit = may.map(kib);
+        Ok(Row { case, unit: "KiB", ours, rival: None, ratio: None, limit, verified: None })
     }
 
     /// Writes what a rival needs.
@@ -392,13 +417,17 @@ pub fn run(
                     let with = With { tier: device.tier(), threads: *t, dir: &dir, against: whom };
                     match with.case(&on.open()?, &layer, rival.as_mut(), &mut best, table) {
                         Ok(ratio) => {
-                            compared.extend(ratio.map(|r| (dtype.0, *t, layer.name(*t, with.tier), r)));
+                            let name = layer.name(&format!("{t}t"), with.tier);
+                            compared.extend(ratio.map(|r| (dtype.0, *t, name, r)));
                         }
                         Err(e) => {
                             done = Err(e);
                             break 'all;
                         }
                     }
+                }
+                if whom.is_none() {
+                    together(device, &layer, &rivals.iter().map(|r| r.0).collect::<Vec<_>>(), table)?;
                 }
             }
         }
@@ -421,6 +450,36 @@ pub fn run(
     Ok(())
 }
 
+/// What follows from several rows of a layer: two threads beside one, and working memory.
+fn together(device: &Device, layer: &Layer, threads: &[usize], table: &mut Table) -> anyhow::Result<()> {
+    let tier = device.tier();
+    let open = |t: u16| Device { threads: Some(t), ..device.clone() }.open();
+    for t in threads {
+        let case = layer.name(&format!("{t}t memory"), tier);
+        if table.wants(&case) {
+            table.add(&layer.memory(case, *t, tier)?)?;
+        }
+    }
+    let case = layer.name("2t to 1t", tier);
+    if !(threads.contains(&1) && threads.contains(&2) && table.wants(&case)) {
+        return Ok(());
+    }
+    let (few, more) = (layer.ours(&open(1)?)?, layer.ours(&open(2)?)?);
+    // The limit: what threads that share nothing make of the machine in the same moments.
+    let run = |ours: &Ours| Ok(ours.launch.run()?);
+    let (p, scaling) = paired_beside(&mut || run(&more), &mut || run(&few), &mut || scaling(2))?;
+    let macs = layer.macs() / 1e9;
+    table.add(&Row {
+        case,
+        unit: "GMAC/s",
+        ours: macs / p.ours,
+        rival: Some(macs / p.rival),
+        ratio: Some(p.ratio),
+        limit: Some(macs / p.rival * scaling),
+        verified: Some(few.answer()? == more.answer()?),
+    })
+}
+
 struct With<'a> {
     tier: Tier,
     threads: usize,
@@ -437,7 +496,7 @@ impl With<'_> {
         best: &mut f64,
         table: &mut Table,
     ) -> anyhow::Result<Option<f64>> {
-        let name = layer.name(self.threads, self.tier);
+        let name = layer.name(&format!("{}t", self.threads), self.tier);
         if !table.wants(&name) {
             return Ok(None);
         }
