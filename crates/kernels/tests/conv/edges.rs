@@ -131,3 +131,68 @@ fn depthwise_filters_are_checked_and_large_ones_become_spectra() {
         conv2d(Tier::best(), &weights, x, output, ConvPart::whole(&shape), &mut Scratch::new()).unwrap_err();
     assert_eq!(e.to_string(), "u8 input is not convolved with f32 weights");
 }
+
+/// f32 depthwise filters of whole vectors of channels, read where they lie or brought together (2 KiB apart), to the last bit.
+#[test]
+fn depthwise_columns_of_many_channels() {
+    for text in [
+        "9x7 80->80 3x3 p1 g80",
+        "9x7 80->80 3x3 s2 p1 g80",
+        "1x1 64->64 3x3 p1 g64",
+        "4x9 512->512 3x3 p1 g512",
+        "5x6 512->512 3x3 s2 p1 g512",
+        "60x40 512->512 3x3 g512",
+        "70x9 1024->1024 3x3 s2 p2 g1024",
+    ] {
+        let conv = conv(text);
+        let mut random = random(conv.image_len() as u64);
+        let mut value = |_| (random() % 31) as f32 - 15.5;
+        let w: Vec<f32> = (0..conv.weights_len()).map(&mut value).collect();
+        let weights = ConvWeights::floats(&conv, &w).unwrap();
+        let mut x: Vec<f32> = (0..conv.image_len()).map(&mut value).collect();
+        (x[3], x[20]) = (f32::NAN, f32::INFINITY);
+        let (scales, values) = (vec![0.7; weights.filters()], vec![-0.1; weights.filters()]);
+        let mut scratch = Scratch::new();
+        for relu in [false, true] {
+            let after = After { scales: &scales, values: &values, relu, ..NOTHING };
+            let expected: Vec<f32> = whole(None, &weights, ConvInput::F32(&x), after, &mut scratch);
+            for tier in Tier::available() {
+                let found: Vec<f32> = whole(Some(tier), &weights, ConvInput::F32(&x), after, &mut scratch);
+                assert_eq!(bits(&found), bits(&expected), "{text} {tier}");
+            }
+        }
+    }
+}
+
+/// Codes of more pixels than tiles hold back at a time, where channels do not lie side by side or do not fill a tile.
+#[test]
+fn codes_that_are_held_back() {
+    for text in
+        ["13x9 8->100 1x1 nchw", "13x9 8->100 1x1", "11x7 12->60 3x3 p1 g2", "11x7 12->60 3x3 p1 g2 nchw"]
+    {
+        for format in [PackedFormat::T2, PackedFormat::I8] {
+            let conv = conv(text);
+            let w: Vec<i8> = (0..conv.weights_len()).map(|i| (i * 7 % 3) as i8 - 1).collect();
+            let weights = ConvWeights::integers(&conv, format, &w).unwrap();
+            let x: Vec<i8> = (0..conv.image_len()).map(|i| (i * 31 % 251) as u8 as i8).collect();
+            let x = ConvInput::I8 { data: &x, zero: -7 };
+            let (scales, bias) = (vec![0.11; weights.filters()], vec![50; weights.filters()]);
+            let after = After { scales: &scales, bias: &bias, ..NOTHING };
+            let mut scratch = Scratch::new();
+            let expected: Vec<u8> = whole(None, &weights, x, after, &mut scratch);
+            let signed: Vec<i8> = whole(None, &weights, x, after, &mut scratch);
+            for tier in Tier::available() {
+                assert_eq!(
+                    whole::<u8>(Some(tier), &weights, x, after, &mut scratch),
+                    expected,
+                    "{text} {tier}"
+                );
+                assert_eq!(
+                    whole::<i8>(Some(tier), &weights, x, after, &mut scratch),
+                    signed,
+                    "{text} {tier}"
+                );
+            }
+        }
+    }
+}
