@@ -132,12 +132,30 @@ pub fn validate(case: &Case) -> Result<Verified, Box<Rejected>> {
 /// # Errors
 /// It did not end in time, or the executor reported what no executor may.
 pub fn run(case: &Case, program: &Verified, executor: &dyn Executor, how: How) -> Result<Outcome, Failure> {
+    // A process that was stopped or starved meanwhile does not hang: what hangs does so again.
+    for _ in 0..2 {
+        if let Some(outcome) = attempt(case, program, executor, how)? {
+            return Ok(outcome);
+        }
+    }
+    let what = format!("did not end within {DEADLINE:?}, twice");
+    Err(Failure { who: format!("{}, {how}", executor.name()), what })
+}
+
+/// One run; `None` where it did not end in time.
+fn attempt(
+    case: &Case,
+    program: &Verified,
+    executor: &dyn Executor,
+    how: How,
+) -> Result<Option<Outcome>, Failure> {
     let fail = |what: String| Failure { who: format!("{}, {how}", executor.name()), what };
-    let Some(args) = case.bind() else { return Ok(Outcome::Refused("no bindings".into())) };
+    let refused = |why: String| Ok(Some(Outcome::Refused(why)));
+    let Some(args) = case.bind() else { return refused("no bindings".into()) };
     let config = LaunchConfig::new(case.grid, case.block).with_shared(case.shared_len);
     let bound = match Bound::new(0, program, 0, args.clone(), Some(config)) {
         Ok(b) => b,
-        Err(e) => return Ok(Outcome::Refused(e.to_string())),
+        Err(e) => return refused(e.to_string()),
     };
     let prepared = executor.prepare(program, 0).map_err(|e| fail(e.to_string()))?;
     let options = RunOptions {
@@ -161,13 +179,11 @@ pub fn run(case: &Case, program: &Verified, executor: &dyn Executor, how: How) -
             let mut rest: Vec<u8> = report.phases.iter().flat_map(|p| p.to_le_bytes()).collect();
             let used = options.resonance.filter(|_| program.analysis(0).resonance);
             used.iter().for_each(|r| rest.extend(bytes_of(r)));
-            Ok(Outcome::Done(memory, rest))
+            Ok(Some(Outcome::Done(memory, rest)))
         }
-        Err(LaunchError::Trap(t)) if t.lane_trap.kind == TrapKind::Cancelled => {
-            Err(fail(format!("did not end within {DEADLINE:?}")))
-        }
-        Err(LaunchError::Trap(t)) => Ok(Outcome::Trapped(t.lane_trap)),
-        Err(e) => Ok(Outcome::Refused(e.to_string())),
+        Err(LaunchError::Trap(t)) if t.lane_trap.kind == TrapKind::Cancelled => Ok(None),
+        Err(LaunchError::Trap(t)) => Ok(Some(Outcome::Trapped(t.lane_trap))),
+        Err(e) => refused(e.to_string()),
     }
 }
 
