@@ -50,6 +50,12 @@ pub(super) fn quad_at(conv: &Conv, channel: usize, tap: usize) -> usize {
     (quad * 4 + within / 4) * CHANNELS + 16 * lane + within % 4 * QUAD + ky % QUAD
 }
 
+/// Channels that a part lacks to whole groups.
+fn more(part: &ConvPart) -> usize {
+    let channels = part.channels.1 - part.channels.0;
+    channels.next_multiple_of(CHANNELS) - channels
+}
+
 /// What a level's copy of the driver is called with.
 pub(super) struct Depthwise<'a, 'o> {
     pub(super) weights: &'a ConvWeights,
@@ -219,10 +225,10 @@ fn codes<S: Simd, const FLIP: bool>(
     let side_by_side =
         coder.is_some() && shape.stride[1] == 1 && lanes.is_multiple_of(filters) && output.joins_pixels();
     let many = if side_by_side && columns >= lanes / filters { lanes / filters } else { 1 };
-    let sizes = [Steps::bytes(part, output, CHANNELS), ring(conv, lanes, many).2, wide];
+    let sizes = [Steps::bytes(part, output, more(part)), ring(conv, lanes, many).2, wide];
     let [steps, memory, wide] = scratch.parts(sizes)?;
     // Signed codes are multiplied as numbers 128 higher, except where bytes are multiplied as signed ones.
-    let steps = Steps::fill(steps, weights, part, output, input.signed_zero() + S::ZERO);
+    let steps = Steps::fill(steps, weights, part, output, (input.signed_zero() + S::ZERO, more(part)));
     let taps = if S::HALVES == 1 {
         stored
     } else {
@@ -517,9 +523,9 @@ fn floats<S: Simd>(s: S, call: Depthwise<'_, '_>, data: &[f32]) -> Result<(), Co
     let made = if weights.taps().is_some() { 0 } else { filters * conv.taps() * 4 };
     let slide = columns::channels::<S>(conv, part);
     let near = columns::memory::<S>(conv, slide) * 4;
-    let sizes = [Steps::bytes(part, output, CHANNELS), (ring(conv, S::LANES, 1).2 * 4).max(near), made];
+    let sizes = [Steps::bytes(part, output, more(part)), (ring(conv, S::LANES, 1).2 * 4).max(near), made];
     let [steps, memory, made] = scratch.parts(sizes)?;
-    let steps = Steps::fill(steps, weights, part, output, 0);
+    let steps = Steps::fill(steps, weights, part, output, (0, more(part)));
     let taps: &[f32] = match weights.taps() {
         Some(taps) => taps,
         None => {

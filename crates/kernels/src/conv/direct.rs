@@ -293,7 +293,7 @@ fn drive<S: Simd, K: Kind>(s: S, _: K, call: Direct<'_, '_>) -> Result<(), ConvE
         part: *part,
         band,
         reads: bytemuck::cast_slice_mut(reads),
-        steps: Steps::fill(steps, weights, part, output, input.signed_zero() + K::raised::<S>()),
+        steps: Steps::fill(steps, weights, part, output, (input.signed_zero() + K::raised::<S>(), STRIPE)),
         coder: output.coder(),
         output,
         has: (usize::MAX, 0),

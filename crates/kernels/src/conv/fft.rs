@@ -468,7 +468,7 @@ pub(super) fn run(
     ];
     let [band, image, plane, lines, steps] = scratch.parts(parts)?;
     let band: &mut [f32] = bytemuck::cast_slice_mut(band);
-    let steps = Steps::fill(steps, weights, part, output, 0);
+    let steps = Steps::fill(steps, weights, part, output, (0, 0));
     band::fill::<f32>(conv, input, Band { first: 0, rows }, band);
     let (image, plane, lines) =
         (bytemuck::cast_slice_mut(image), bytemuck::cast_slice_mut(plane), bytemuck::cast_slice_mut(lines));

@@ -102,7 +102,7 @@ impl Call<'_> {
         let band: &mut [C] = bytemuck::cast_slice_mut(band);
         let taps: &mut [C] = bytemuck::cast_slice_mut(taps);
         let sums: &mut [S] = bytemuck::cast_slice_mut(sums);
-        let steps = Steps::fill(steps, weights, part, output, input.signed_zero());
+        let steps = Steps::fill(steps, weights, part, output, (input.signed_zero(), 0));
         // What fills up runs meets weights of 0.
         taps.fill(C::pad(input));
         for row in (part.rows.0..part.rows.1).step_by(most) {

@@ -140,27 +140,31 @@ impl<'a> Steps<'a> {
     /// Bytes for the steps of a part's filters and of `more`.
     pub(super) fn bytes(part: &ConvPart, output: &ConvOutput<'_>, more: usize) -> usize {
         let (first, end) = part.channels;
-        ((end - first + more) * Steps::each(output)).next_multiple_of(64)
+        ((end - first + more) * Steps::each(output, more)).next_multiple_of(64)
     }
 
-    /// Bytes of a filter's steps: codes have no bias at the end.
-    fn each(output: &ConvOutput<'_>) -> usize {
-        if output.coder().is_some() { 8 } else { 12 }
+    /// Bytes of a filter's steps: codes have no bias at the end, and where none are wanted again, scales are the caller's.
+    fn each(output: &ConvOutput<'_>, more: usize) -> usize {
+        match output.coder() {
+            Some(_) if more == 0 => 4,
+            Some(_) => 8,
+            None => 12,
+        }
     }
 
     /// Writes the steps of a part's filters, and all again from the first as far as there is memory, into what [`Steps::bytes`] says.
-    pub(super) fn fill(
+    pub(super) fn fill<'o: 'a>(
         memory: &'a mut [u8],
         weights: &ConvWeights,
         part: &ConvPart,
-        output: &ConvOutput<'_>,
-        zero: i32,
+        output: &ConvOutput<'o>,
+        (zero, more): (i32, usize),
     ) -> Steps<'a> {
         let (first, end) = part.channels;
-        let (len, filters) = (memory.len() / Steps::each(output), end - first);
-        let used = len * Steps::each(output);
+        let (filters, len) = (end - first, end - first + more);
+        let used = len * Steps::each(output, more);
         let (offsets, rest) = bytemuck::cast_slice_mut::<u8, u32>(&mut memory[..used]).split_at_mut(len);
-        let (scales, bias) = rest.split_at_mut(len);
+        let (scales, bias) = rest.split_at_mut(len.min(rest.len()));
         let offsets: &mut [i32] = bytemuck::cast_slice_mut(offsets);
         let scales: &mut [f32] = bytemuck::cast_slice_mut(scales);
         let bias: &mut [f32] = bytemuck::cast_slice_mut(bias);
@@ -190,6 +194,10 @@ impl<'a> Steps<'a> {
             ConvOutput::I8(_, r) | ConvOutput::U8(_, r) => {
                 let each = offsets.iter_mut().zip(r.bias.map_or(&[][..], |bias| &bias[first..end]));
                 each.for_each(|(o, b)| *o = o.wrapping_add(*b));
+                if more == 0 {
+                    let scales = &r.scales[first..end];
+                    return Steps { first, offsets, scales, bias: scales };
+                }
                 copy(scales, Some(r.scales), 1.0);
             }
         }

@@ -202,7 +202,7 @@ pub(super) fn run(
     let band: &mut [f32] = bytemuck::cast_slice_mut(band);
     let v: &mut [f32] = bytemuck::cast_slice_mut(v);
     let m: &mut [f32] = bytemuck::cast_slice_mut(m);
-    let steps = Steps::fill(steps, weights, part, to, 0);
+    let steps = Steps::fill(steps, weights, part, to, (0, 0));
     let too_large = |_| ConvError::TooLarge { what: "a row of tiles" };
     for row in (first..end).step_by(most) {
         let rows = most.min(end - row);
