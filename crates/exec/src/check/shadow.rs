@@ -430,13 +430,13 @@ mod tests {
 
     #[test]
     fn a_64_bit_element_takes_16_bytes_at_most_and_comes_back_whole() {
-        let before: Vec<u64> = (0..600).map(|i: u64| (i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
+        let before: Vec<u64> = (0..640).map(|i: u64| (i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
         let mut words = before.clone();
-        let view = View::of_words(&mut words, 600, phalanx_isa::Type::U64);
+        let view = View::of_words(&mut words, 640, phalanx_isa::Type::U64);
         let shadow = Shadow::new(&view, true, true);
         // All of it, and a race on every element: what is found keeps its value too.
         let mut found = 0;
-        for first in (0..600).step_by(32) {
+        for first in (0..640).step_by(32) {
             let places: [u64; 32] = std::array::from_fn(|i| first + i as u64);
             for block in 0..2 {
                 let by = Touch { who: Who::global(block, 0, 0), first_lane: 0, class: Class::Write };
@@ -444,12 +444,12 @@ mod tests {
             }
             places.iter().for_each(|p| view.store(*p, 1).unwrap());
         }
-        assert_eq!(found, 600);
+        assert_eq!(found, 640);
         let (bytes, touched) = shadow.size();
-        assert_eq!(touched, 600);
+        assert_eq!(touched, 640);
         assert!(bytes <= 16 * touched, "{bytes} bytes for {touched} elements");
         shadow.restore(&view);
-        assert!((0..600).all(|i| view.load(i) == Some(before[i as usize])));
+        assert!((0..640).all(|i| view.load(i) == Some(before[i as usize])));
     }
 
     #[test]
