@@ -144,17 +144,12 @@ impl<Src: Operand> Kind for Ints<Src> {
         // SAFETY: a vector has at most 64 bytes, as many as follow in the table.
         let (all, some) =
             unsafe { (s.load(ones.as_ptr().add(VECTOR - vector)), s.load(ones.as_ptr().add(VECTOR - rest))) };
-        let (mut total, mut left) = (s.int(0), Src::run::<S>());
-        let mut acc = Src::start(s, total);
+        // Whole bytes alone have an excess, and any number of them may be added.
+        let mut acc = Src::start(s, s.int(0));
         for outer in 0..walk.outer {
             for inner in 0..walk.inner {
                 let run = (pixel + outer * walk.outer_step + inner * walk.inner_step) * cell;
                 for i in 0..whole + usize::from(rest > 0) {
-                    if left == 0 {
-                        (total, left) = (Src::finish(s, acc, total), Src::run::<S>());
-                        acc = Src::start(s, total);
-                    }
-                    left -= 1;
                     // All of this vector's elements, or those before the run's end.
                     let w = if i < whole { all } else { some };
                     // SAFETY: the band has as many elements past the last run.
@@ -162,7 +157,7 @@ impl<Src: Operand> Kind for Ints<Src> {
                 }
             }
         }
-        s.total(Src::finish(s, acc, total)).wrapping_mul(Src::zero::<S>())
+        s.total(Src::finish(s, acc, s.int(0))).wrapping_mul(Src::zero::<S>())
     }
     #[inline(always)]
     unsafe fn tile<S: Simd>(s: S, tile: Tile<'_>, results: &mut Results<i32>, at: usize) {

@@ -167,9 +167,13 @@ fn depthwise_columns_of_many_channels() {
 /// Codes of more pixels than tiles hold back at a time, where channels do not lie side by side or do not fill a tile.
 #[test]
 fn codes_that_are_held_back() {
-    for text in
-        ["13x9 8->100 1x1 nchw", "13x9 8->100 1x1", "11x7 12->60 3x3 p1 g2", "11x7 12->60 3x3 p1 g2 nchw"]
-    {
+    for text in [
+        "13x9 8->8 3x3 p1 g8",
+        "13x9 8->100 1x1 nchw",
+        "13x9 8->100 1x1",
+        "11x7 12->60 3x3 p1 g2",
+        "11x7 12->60 3x3 p1 g2 nchw",
+    ] {
         for format in [PackedFormat::T2, PackedFormat::I8] {
             let conv = conv(text);
             let w: Vec<i8> = (0..conv.weights_len()).map(|i| (i * 7 % 3) as i8 - 1).collect();
