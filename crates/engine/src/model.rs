@@ -7,9 +7,7 @@ use phalanx::kernels::{PackedFormat, PackedWeights};
 use phalanx::{Buffer, Cpu, Element, F16};
 use phalanx_formats::{Format, quantise};
 use phalanx_weights::{Evidence, Layout, ModelFile, NormKind};
-use std::marker::PhantomData;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A matrix and what is added to its products.
 #[derive(Clone, Debug)]
@@ -47,11 +45,9 @@ pub(crate) enum Rows {
     F16(Buffer<F16>),
     /// The same bytes twice: as scales and as codes.
     Q8_0(Buffer<F16>, Buffer<i8>),
+    /// In the file, in the form that the graph names: those of a run are read before it.
+    File,
 }
-
-/// Rows of the embedding that are read from a mapped file before its pages are given back. The system maps many pages around each
-/// that is touched, so that after some thousand tokens all of the file would count as this process's memory.
-const RELEASE: usize = 16;
 
 /// A graph with its weights, packed for the products, on a device. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -63,10 +59,8 @@ struct Inner {
     graph: Graph,
     layout: (Layout, Evidence),
     rows: Rows,
-    /// The file that they are read from where they lie.
-    file: Option<Arc<ModelFile>>,
-    /// Rows read since its pages were given back.
-    read: AtomicUsize,
+    /// Where they may be read from.
+    file: Arc<ModelFile>,
     layers: Vec<Layer>,
     output_norm: NormWeights,
     head: Linear,
@@ -76,39 +70,16 @@ struct Inner {
 /// What a [`Model`] is made from.
 pub(crate) struct Parts {
     pub(crate) rows: Rows,
-    pub(crate) file: Option<Arc<ModelFile>>,
+    pub(crate) file: Arc<ModelFile>,
     pub(crate) layers: Vec<Layer>,
     pub(crate) output_norm: NormWeights,
     pub(crate) head: Linear,
     pub(crate) placement: Option<Placement>,
 }
 
-/// A tensor of a mapped file as elements, without a copy.
-struct Lying<T> {
-    file: Arc<ModelFile>,
-    name: &'static str,
-    element: PhantomData<fn() -> T>,
-}
-
-impl<T: Element> AsRef<[T]> for Lying<T> {
-    fn as_ref(&self) -> &[T] {
-        // Both were looked at before this was made (`lying`).
-        self.file.bytes(self.name).ok().and_then(|b| bytemuck::try_cast_slice(b).ok()).unwrap_or_default()
-    }
-}
-
 /// A view as elements of its type.
-fn typed<T: Element>(view: phalanx::RawView) -> Result<Buffer<T>, EngineError> {
+pub(crate) fn typed<T: Element>(view: phalanx::RawView) -> Result<Buffer<T>, EngineError> {
     Buffer::from_raw(view).ok_or_else(|| refused("a view of another type"))
-}
-
-/// A tensor's elements where they lie; a copy where that is not aligned.
-fn lying<T: Element>(cpu: &Cpu, file: &Arc<ModelFile>, name: &'static str) -> Result<Buffer<T>, EngineError> {
-    let bytes = file.bytes(name)?;
-    if bytemuck::try_cast_slice::<u8, T>(bytes).is_ok() {
-        return Ok(cpu.external(Arc::new(Lying::<T> { file: Arc::clone(file), name, element: PhantomData })));
-    }
-    typed(cpu.raw_buffer(T::TYPE, bytes)?)
 }
 
 impl Model {
@@ -171,24 +142,19 @@ impl Model {
         let head = linear(&graph.head)?;
         let rows = table(cpu, file, &graph)?;
         let output_norm = norm(&graph.output_norm)?;
-        // Whatever it is read as, it may have been read where it lies.
-        let file = Some(Arc::clone(file));
+        let file = Arc::clone(file);
         Ok(Model::of(cpu, graph, layout, Parts { rows, file, layers, output_norm, head, placement }))
     }
 
     pub(crate) fn of(cpu: &Cpu, graph: Graph, layout: (Layout, Evidence), parts: Parts) -> Model {
         let Parts { rows, file, layers, output_norm, head, placement } = parts;
-        let (cpu, read) = (cpu.clone(), AtomicUsize::new(0));
-        Model(Arc::new(Inner { cpu, graph, layout, rows, file, read, layers, output_norm, head, placement }))
+        let cpu = cpu.clone();
+        Model(Arc::new(Inner { cpu, graph, layout, rows, file, layers, output_norm, head, placement }))
     }
 
-    /// Tells that so many rows of the embedding were read.
-    pub(crate) fn has_read(&self, rows: usize) {
-        let Some(file) = &self.0.file else { return };
-        if self.0.read.fetch_add(rows, Ordering::Relaxed) + rows >= RELEASE {
-            self.0.read.store(0, Ordering::Relaxed);
-            file.release(EMBEDDING);
-        }
+    /// The bytes of a row of the embedding as they lie in the file.
+    pub(crate) fn read_row(&self, token: u32, to: &mut [u8]) -> Result<(), EngineError> {
+        Ok(self.0.file.read_row(EMBEDDING, token as usize, to)?)
     }
 
     /// The device.
@@ -252,9 +218,7 @@ fn table(cpu: &Cpu, file: &Arc<ModelFile>, graph: &Graph) -> Result<Rows, Engine
         })
     };
     Ok(match (graph.table, matrix.format()) {
-        (Table::F32, Format::F32) => Rows::F32(lying(cpu, file, EMBEDDING)?),
-        (Table::F16, _) => Rows::F16(lying(cpu, file, EMBEDDING)?),
-        (Table::Q8_0, Format::Q8_0) => Rows::Q8_0(lying(cpu, file, EMBEDDING)?, lying(cpu, file, EMBEDDING)?),
+        (Table::F32, Format::F32) | (Table::F16, _) | (Table::Q8_0, Format::Q8_0) => Rows::File,
         (Table::F32, _) => {
             let mut all = Vec::with_capacity(n * k);
             values(&mut |row| {

@@ -1,13 +1,14 @@
 //! A model at work: recorded launches, a cache of keys and values, and the texts that are in it.
 
 use crate::error::{EngineError, refused};
-use crate::model::Model;
+use crate::graph::Table;
+use crate::model::{Model, Rows, typed};
 use crate::parallel::MIN_WORK;
 use crate::part::Part;
 use crate::steps::{Cache, body, cache_elements, head};
 use phalanx::exec::workers::{Sequential, Workers};
 use phalanx::kernels::Split;
-use phalanx::{Buffer, CancelToken};
+use phalanx::{Buffer, CancelToken, F16};
 use std::time::{Duration, Instant};
 
 /// The type of keys and values in the cache.
@@ -91,8 +92,12 @@ pub(crate) struct Inputs {
     pub(crate) pos: Buffer<u32>,
     pub(crate) slot: Buffer<u32>,
     pub(crate) pick: Buffer<u32>,
+    /// Rows of the embedding, where the model has them in its file: those of the run.
+    pub(crate) table: Option<Rows>,
     /// The same on this side, used again for each run.
     host: [Vec<u32>; 4],
+    /// The rows, as bytes.
+    bytes: Vec<u8>,
 }
 
 /// A model with a cache, running. Texts are independent of each other: each has its own positions and its own part of the cache.
@@ -140,7 +145,9 @@ impl Session {
             pos: cpu.zeros(rows)?,
             slot: cpu.zeros(rows)?,
             pick: cpu.zeros(most_wanted)?,
+            table: matches!(model.rows(), Rows::File).then(|| staged(model, rows)).transpose()?,
             host: std::array::from_fn(|_| Vec::with_capacity(rows)),
+            bytes: Vec::new(),
         };
         let stream = [cpu.zeros::<f32>(rows * d)?, cpu.zeros::<f32>(rows * d)?];
         let logits = cpu.zeros::<f32>(most_wanted * shape.vocab)?;
@@ -259,7 +266,6 @@ impl Session {
             result
         };
         let result = timed(&mut self.body, rows.len());
-        self.model.has_read(rows.len());
         self.spent.steps += self.body.sequence.raw().len() as u64;
         if let Err(e) = result {
             // What the rows would have written counts as not there.
@@ -307,10 +313,17 @@ impl Session {
                 wrong = Some(EngineError::Context { needed: *len + 1, context: self.config.context });
                 break;
             }
-            token.push(r.token);
+            // Where the rows are staged, each row is its own.
+            token.push(if self.inputs.table.is_some() { token.len() as u32 } else { r.token });
             pos.push(*len as u32);
             slot.push(r.text as u32);
             *len += 1;
+        }
+        let staged = self.inputs.table.as_ref().filter(|_| wrong.is_none());
+        if let Some(e) =
+            staged.and_then(|table| stage(&self.model, table, rows, &mut self.inputs.bytes).err())
+        {
+            wrong = Some(e);
         }
         let buffers = [(&self.inputs.token, &*token), (&self.inputs.pos, &*pos), (&self.inputs.slot, &*slot)];
         let written = buffers.into_iter().try_for_each(|(to, from)| to.write(from));
@@ -378,6 +391,38 @@ impl Session {
         }
         Ok(all)
     }
+}
+
+/// Room for rows of the embedding, in the form that the graph names.
+fn staged(model: &Model, rows: usize) -> Result<Rows, EngineError> {
+    let (cpu, graph) = (model.cpu(), model.graph());
+    let n = rows * graph.shape.width;
+    Ok(match graph.table {
+        Table::F32 => Rows::F32(cpu.zeros(n)?),
+        Table::F16 => Rows::F16(cpu.zeros(n)?),
+        Table::Q8_0 => {
+            // Blocks of 32 codes with a scale of two bytes.
+            let scales = cpu.zeros::<F16>(n / 32 * 17)?;
+            let codes = typed(scales.raw().buffer.view(phalanx::Type::I8))?;
+            Rows::Q8_0(scales, codes)
+        }
+    })
+}
+
+/// Brings the rows of a run there.
+fn stage(model: &Model, table: &Rows, rows: &[Entry], bytes: &mut Vec<u8>) -> Result<(), EngineError> {
+    let width = model.graph().shape.width;
+    let (buffer, row) = match table {
+        Rows::F32(all) => (all.raw().buffer.clone(), 4 * width),
+        Rows::F16(all) => (all.raw().buffer.clone(), 2 * width),
+        Rows::Q8_0(scales, _) => (scales.raw().buffer.clone(), width / 32 * 34),
+        Rows::File => return Ok(()),
+    };
+    bytes.resize(rows.len() * row, 0);
+    for (entry, to) in rows.iter().zip(bytes.chunks_exact_mut(row)) {
+        model.read_row(entry.token, to)?;
+    }
+    Ok(buffer.write(0, bytes)?)
 }
 
 /// Rows of a run whose intermediates are small beside the weights.

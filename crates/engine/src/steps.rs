@@ -1,6 +1,6 @@
 //! A model's launches, recorded: the body, everything from tokens to the residual stream, and the head.
 
-use crate::error::EngineError;
+use crate::error::{EngineError, refused};
 use crate::graph::{Source, gate_kernel};
 use crate::model::{Linear, Model, NormWeights, Rows};
 use crate::part::{Given, Part, Recording};
@@ -111,9 +111,10 @@ pub(crate) fn body(
     angles.arg("context", context).arg("half", half as u32).arg("base", f64::from(s.rope_base)).run()?;
 
     let mut r = Recording::new(cpu, config.rows, config, s.width.max(s.ffn))?;
-    let launch = match model.rows() {
+    let launch = match inputs.table.as_ref().unwrap_or(model.rows()) {
         Rows::F32(table) => r.kernel("embed_f32")?.arg("table", table),
         Rows::F16(table) => r.kernel("embed_f16")?.arg("table", table),
+        Rows::File => return Err(refused("the rows of the embedding are nowhere")),
         Rows::Q8_0(scales, codes) => r.kernel("embed_q8_0")?.arg("scales", scales).arg("codes", codes),
     };
     r.elements(launch.arg("token", &inputs.token).arg("y", x).arg("cols", width), s.width)?;

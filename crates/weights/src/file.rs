@@ -133,6 +133,17 @@ impl ModelFile {
         self.named(name).map(|(_, t)| &self.map.bytes()[t.range.clone()])
     }
 
+    /// The bytes of row `row` of a tensor with rows of `to.len()` bytes, as they lie in the file; a mapping is left alone.
+    ///
+    /// # Errors
+    /// No such tensor or row; a file that cannot be read.
+    pub fn read_row(&self, name: &str, row: usize, to: &mut [u8]) -> Result<(), WeightsError> {
+        let (_, t) = self.named(name)?;
+        let from = row.checked_mul(to.len()).filter(|from| from + to.len() <= t.range.len());
+        let from = from.ok_or_else(|| WeightsError::tensor(name, format!("it has no row {row}")));
+        from.and_then(|from| self.map.read(t.range.start + from, to)).map_err(|e| e.in_file(&self.path))
+    }
+
     /// A tensor of any format as f32.
     ///
     /// # Errors

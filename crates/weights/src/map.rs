@@ -8,7 +8,8 @@ use std::path::Path;
 
 /// The bytes of a whole file: mapped read-only, or in memory already.
 pub(crate) enum Mapped {
-    File(Mmap),
+    /// With the file, to read a little without mapping much.
+    File(Mmap, File),
     Memory(Box<dyn AsRef<[u8]> + Send + Sync>),
 }
 
@@ -32,19 +33,31 @@ impl Mapped {
         // here writes the file. Another process that changes it changes bytes that every reader checks before use or takes as
         // plain numbers.
         let map = unsafe { MmapOptions::new().map(&file) }.map_err(WeightsError::io("map it into memory"))?;
-        Ok(Mapped::File(map))
+        Ok(Mapped::File(map, file))
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
         match self {
-            Mapped::File(map) => map,
+            Mapped::File(map, _) => map,
             Mapped::Memory(bytes) => (**bytes).as_ref(),
         }
     }
 
+    /// Reads bytes. From a file without touching the mapping: the system may map megabytes for one page that is touched, and after some
+    /// dozens of rows from all over a large file, a quarter of it would count as this process's memory.
+    pub(crate) fn read(&self, from: usize, to: &mut [u8]) -> Result<(), WeightsError> {
+        #[cfg(unix)]
+        if let Mapped::File(_, file) = self {
+            use std::os::unix::fs::FileExt;
+            return file.read_exact_at(to, from as u64).map_err(WeightsError::io("read it"));
+        }
+        let bytes = self.bytes().get(from..from + to.len());
+        bytes.map(|b| to.copy_from_slice(b)).ok_or_else(|| WeightsError::Kind("it ends too early".into()))
+    }
+
     /// Brings pages of a range in at once, which is cheaper than one fault after another. Only a matter of speed.
     pub(crate) fn populate(&self, range: Range<usize>) {
-        let Mapped::File(map) = self else { return };
+        let Mapped::File(map, _) = self else { return };
         #[cfg(target_os = "linux")]
         let _ = map.advise_range(Advice::PopulateRead, range.start, range.len());
         #[cfg(not(target_os = "linux"))]
@@ -55,7 +68,7 @@ impl Mapped {
     /// of memory.
     pub(crate) fn release(&self, range: Range<usize>) {
         const PAGE: usize = 4096;
-        let Mapped::File(map) = self else { return };
+        let Mapped::File(map, _) = self else { return };
         let (start, end) = (range.start.next_multiple_of(PAGE), range.end / PAGE * PAGE);
         if start >= end {
             return;

@@ -3,13 +3,14 @@
 //! Ours and the rival are timed in interleaved pairs, first one then the other and the next time the other way round, so that
 //! what slows the machine slows both. The ratio is the median over the pairs, with a 95 % interval by bootstrap. `timing` does
 //! that; `assemble`, `launch`, `programs`, `sanitize` with `oclgrind` and `resonance`, `matmul`, `conv` with `chain`, and `model` are
-//! what can be measured, `cases`, `file_tests` and `native` the programs and their rivals.
+//! what can be measured, `cases`, `file_tests` and `native` the programs and their rivals, `fresh` a model in a process of its own.
 
 mod assemble;
 mod cases;
 mod chain;
 mod conv;
 mod file_tests;
+mod fresh;
 mod launch;
 mod matmul;
 mod model;

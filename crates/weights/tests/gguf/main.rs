@@ -159,6 +159,11 @@ fn a_model_is_read_and_checked() {
         assert_eq!((down.n(), down.k(), down.scale(0, 0)), (WIDTH, FFN, 0.25));
         file.populate("blk.1.ffn_down.weight");
         file.release("blk.1.ffn_down.weight");
+        let mut row = vec![0; 64];
+        file.read_row("blk.1.ffn_down.weight", 3, &mut row).unwrap();
+        assert_eq!(row, file.bytes("blk.1.ffn_down.weight").unwrap()[192..256]);
+        let e = file.read_row("blk.1.ffn_down.weight", 1 << 40, &mut row).unwrap_err().to_string();
+        assert!(e.contains("it has no row"), "{e}");
         let mut codes = vec![0; FFN];
         down.codes(3, &mut codes);
         let wanted: Vec<String> =

@@ -1,6 +1,7 @@
 //! A model's speed: prompts and decoding in tokens a second, beside what the machine allows in the same run, with what loading
 //! takes and the memory that it all needs.
 
+use super::fresh::{self, How};
 use super::rivals::{Against, Process, Rival};
 use super::timing::{Interval, interval, median};
 use super::{Row, Table};
@@ -42,6 +43,18 @@ pub struct ModelOptions {
     /// model: after how many tokens decoding is measured [default: 16 and, where the context holds them, 2048]
     #[arg(long, value_name = "NUMBERS", value_delimiter = ',')]
     depth: Vec<usize>,
+    /// model: threads of the rival [default: as many as ours]
+    #[arg(long, value_name = "N")]
+    rival_threads: Option<usize>,
+    /// model: prompts on one thread and on all, beside what plain threads reach, and on one thread beside `forward_sequential`
+    #[arg(long)]
+    scaling: bool,
+    /// Load and run in this process alone and tell the memory; what the measurement itself calls.
+    #[arg(long, hide = true, requires = "file")]
+    fresh: Option<How>,
+    /// With `--fresh`: positions of the cache.
+    #[arg(long, hide = true, default_value_t = 128)]
+    context: usize,
 }
 
 fn named(name: &str) -> Result<String, String> {
@@ -59,6 +72,8 @@ impl ModelOptions {
             (self.prompt.is_some(), "--prompt"),
             (self.tokens.is_some(), "--tokens"),
             (!self.depth.is_empty(), "--depth"),
+            (self.rival_threads.is_some(), "--rival-threads"),
+            (self.scaling, "--scaling"),
         ];
         match given.iter().find(|(given, _)| *given) {
             Some((_, name)) => Err(usage(format!("{name} is for `bench model`"))),
@@ -74,19 +89,6 @@ impl Drop for Temporary {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.0);
     }
-}
-
-/// The largest memory of this process so far, pages of mapped files included; 0 where the system does not say.
-fn peak() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|l| l.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
-    kib.map_or(0, |n| n << 10)
-}
-
-/// Counts the largest memory from now on, where the system can do that.
-fn reset_peak() {
-    let _ = std::fs::write("/proc/self/clear_refs", "5");
 }
 
 /// How often a prompt is run, and how often tokens are decoded; with a rival, as many pairs.
@@ -195,6 +197,9 @@ pub fn run(
     against: &Against,
     table: &mut Table,
 ) -> anyhow::Result<()> {
+    if let (Some(how), Some(path)) = (options.fresh, &options.file) {
+        return Ok(table.console.row(&fresh::report(cpu, path, options.context, how)?)?);
+    }
     let (name, path, _kept) = match &options.file {
         Some(path) => {
             let name = path.file_stem().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
@@ -210,7 +215,10 @@ pub fn run(
     };
     let mut rival = match against.rival(|r| r == Rival::Llama)? {
         None => None,
-        Some(rival) => Some(Opponent::start(rival, &against.folder, cpu.threads(), &name, options)?),
+        Some(rival) => Some({
+            let threads = options.rival_threads.unwrap_or(cpu.threads());
+            Opponent::start(rival, &against.folder, threads, &name, options)?
+        }),
     };
     let case = |what: &str| format!("{name} {what} {}t {}", cpu.threads(), device.tier());
     let add = |table: &mut Table, what: &str, unit: &'static str, ours: f64, limit: Option<f64>| {
@@ -221,13 +229,7 @@ pub fn run(
         table.add(&Row { case: case(what), unit: "tok/s", ours: rate, rival, ratio, limit, verified: None })
     };
 
-    // Once to have the file in the page cache, once to measure.
-    drop(Model::load(cpu, &Arc::new(ModelFile::open(&path)?), &Options::default())?);
-    reset_peak();
-    let before = peak();
-    let begin = Instant::now();
     let model = Model::load(cpu, &Arc::new(ModelFile::open(&path)?), &Options::default())?;
-    add(table, "load", "s", begin.elapsed().as_secs_f64(), None)?;
 
     let shape = model.graph().shape.clone();
     let tokens = options.tokens.unwrap_or(128);
@@ -239,6 +241,11 @@ pub fn run(
     let context = depths.iter().map(|d| d + tokens).max().unwrap_or(0).max(prompt);
     if context > shape.context {
         return Err(usage(format!("{context} tokens: the model was trained for {}", shape.context)));
+    }
+    if ["load", "peak"].iter().any(|what| table.wants(&case(what))) {
+        alone(device, cpu, &path, context, &mut |what, unit, ours, limit| {
+            add(table, what, unit, ours, limit)
+        })?;
     }
     let mut session = Session::new(&model, Config { context, ..Config::default() })?;
     say!(
@@ -277,6 +284,7 @@ pub fn run(
         }
         session.truncate(0, 0);
         session.feed(0, &ids[..depth], None)?;
+        session.reset_spent();
         let runs = Runs::take(DECODES, tokens, rival.as_mut(), tokens as u32, || {
             session.truncate(0, depth);
             ids[depth..depth + tokens].iter().try_for_each(|token| {
@@ -285,16 +293,22 @@ pub fn run(
             })
         })?;
         let rate = runs.rates().0;
+        // A run of all launches with nothing to do, and what the session does around them.
+        let host = session.spent().host.as_secs_f64() / (DECODES * tokens) as f64;
+        let idle =
+            (0..5).map(|_| session.idle_run().map(|d| d.as_secs_f64())).collect::<Result<Vec<_>, _>>()?;
+        let outside = idle.into_iter().fold(f64::INFINITY, f64::min) + host;
         let slices: Vec<&[u8]> = model.packed().map(|w| w.bytes()).collect();
         let read = limits::read_rate(&slices, cpu.threads(), LIMIT);
         let bytes = model.block_bytes() + model.head_bytes() + session.cache_read(depth + tokens / 2);
         say!("{what}: {bytes} bytes a token, {:.1} GB/s of {:.1}", bytes as f64 * rate / 1e9, read / 1e9);
         beside(table, &what, runs, Some(read / bytes as f64))?;
+        add(table, &format!("{what}, outside kernels"), "%", 100.0 * outside * rate, None)?;
         if table.console.json {
             continue;
         }
         let mut by_kernel: std::collections::BTreeMap<String, Duration> = std::collections::BTreeMap::new();
-        let profile = session.profile()?;
+        let profile = usual(&session)?;
         let all: Duration = profile.iter().map(|(_, d)| *d).sum();
         profile.into_iter().for_each(|(k, d)| *by_kernel.entry(k).or_default() += d);
         let mut by_kernel: Vec<_> = by_kernel.into_iter().collect();
@@ -309,14 +323,112 @@ pub fn run(
     }
     let idle: Vec<f64> =
         (0..20).map(|_| session.idle_run().map(|d| d.as_secs_f64())).collect::<Result<_, _>>()?;
-    let each = idle.iter().copied().fold(f64::INFINITY, f64::min) / session.steps() as f64;
-    add(table, "outside kernels a step", "us", each * 1e6, None)?;
-    let needed = (model.block_bytes() + model.head_bytes() + session.cache_bytes()) as f64;
-    let used = peak().saturating_sub(if before < needed as u64 / 20 { 0 } else { before });
-    if used > 0 {
-        add(table, "peak memory", "MB", used as f64 / 1e6, Some(needed / 1e6))?;
+    let idle = idle.iter().copied().fold(f64::INFINITY, f64::min);
+    add(table, "outside kernels a step", "us", idle / session.steps() as f64 * 1e6, None)?;
+    if options.scaling {
+        scaling(device, cpu, &path, &mut session, &ids[..prompt], table, &case)?;
     }
     Ok(())
+}
+
+/// Adds a row: what, its unit, ours, the limit.
+type AddRow<'a> = &'a mut dyn FnMut(&str, &'static str, f64, Option<f64>) -> anyhow::Result<()>;
+
+/// Loading and memory, in processes that do nothing else.
+fn alone(device: &Device, cpu: &Cpu, path: &Path, context: usize, add: AddRow<'_>) -> anyhow::Result<()> {
+    let warm = fresh::measure(device, cpu, path, context, How::Parallel)?;
+    add("load", "s", warm.load, None)?;
+    if fresh::cool(path) {
+        let cold = fresh::measure(device, cpu, path, context, How::Parallel)?;
+        add("load, file not in the page cache", "s", cold.load, None)?;
+    }
+    if warm.peak > 0.0 {
+        let sequential = fresh::measure(device, cpu, path, context, How::Sequential)?;
+        add("peak memory", "MB", warm.peak / 1e6, Some(warm.needed / 1e6))?;
+        add("peak memory, sequential", "MB", sequential.peak / 1e6, Some(sequential.needed / 1e6))?;
+    }
+    Ok(())
+}
+
+/// A prompt on all threads, on a device of one, and by `forward_sequential`, in turn.
+fn scaling(
+    device: &Device,
+    cpu: &Cpu,
+    path: &Path,
+    session: &mut Session,
+    prompt: &[u32],
+    table: &mut Table,
+    case: &dyn Fn(&str) -> String,
+) -> anyhow::Result<()> {
+    let single = Cpu::builder().threads(1).simd(device.tier()).build()?;
+    let model = Model::load(&single, &Arc::new(ModelFile::open(path)?), &Options::default())?;
+    let mut alone = Session::new(&model, session.config())?;
+    let timed = |work: &mut dyn FnMut() -> anyhow::Result<()>| -> anyhow::Result<f64> {
+        let begin = Instant::now();
+        work()?;
+        Ok(begin.elapsed().as_secs_f64())
+    };
+    // What threads that share nothing reach together, of what one reaches.
+    let plain = || -> Option<f64> {
+        let rate = || limits::int8_rate(device.tier(), LIMIT / 3);
+        let one = rate()?;
+        let all: Option<f64> = std::thread::scope(|s| {
+            let others: Vec<_> = (0..cpu.threads()).map(|_| s.spawn(rate)).collect();
+            others.into_iter().map(|t| t.join().ok().flatten()).sum()
+        });
+        Some(all? / one)
+    };
+    let (mut together, mut sequential, mut ideal) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut fast, mut slow) = (Vec::new(), Vec::new());
+    for _ in 0..PROMPTS {
+        let all = timed(&mut || {
+            session.truncate(0, 0);
+            Ok(session.feed(0, prompt, None).map(drop)?)
+        })?;
+        let one = timed(&mut || {
+            alone.truncate(0, 0);
+            Ok(alone.feed(0, prompt, None).map(drop)?)
+        })?;
+        let own = timed(&mut || {
+            session.truncate(0, 0);
+            let rows: Vec<Entry> =
+                prompt.iter().map(|t| Entry { text: 0, token: *t, wanted: false }).collect();
+            let most = session.config().rows;
+            rows.chunks(most).try_for_each(|part| Ok(session.forward_sequential(part, &mut |_, _| {})?))
+        })?;
+        together.push(one / all);
+        sequential.push(own / one);
+        ideal.extend(plain());
+        fast.push(all);
+        slow.push(one);
+    }
+    let rate = |times: &mut [f64]| prompt.len() as f64 / median(times);
+    let mut row = |what: &str, unit, ours, rival, ratio: Option<Interval>, limit| {
+        table.add(&Row { case: case(what), unit, ours, rival, ratio, limit, verified: None })
+    };
+    let threads = cpu.threads();
+    let (fast, slow) = (rate(&mut fast), rate(&mut slow));
+    row(&format!("prompt {threads}t, 1t"), "tok/s", fast, Some(slow), Some(interval(&together)), None)?;
+    let ideal = if ideal.is_empty() { threads as f64 } else { median(&mut ideal) };
+    let reached = interval(&together).middle;
+    row(&format!("prompt {threads}t to 1t beside plain threads"), "x", reached, None, None, Some(ideal))?;
+    row(
+        "prompt 1t to sequential",
+        "x",
+        interval(&sequential).middle,
+        None,
+        Some(interval(&sequential)),
+        Some(1.0),
+    )
+}
+
+/// The shortest of a few profiles, step by step.
+fn usual(session: &Session) -> anyhow::Result<Vec<(String, Duration)>> {
+    let mut all = session.profile()?;
+    for _ in 0..4 {
+        all.iter_mut().zip(session.profile()?).for_each(|(a, b)| a.1 = a.1.min(b.1));
+    }
+    Ok(all)
 }
 
 /// Writes a file of a named shape.
