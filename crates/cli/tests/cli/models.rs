@@ -136,7 +136,7 @@ fn what_is_not_converted_is_refused_with_the_reason() {
     refused(&Folder::new(), "model.safetensors");
     refused(&folder(|c, _| c["hidden_size"] = json!("x")), "hidden_size");
     refused(&folder(|c, _| c["tie_word_embeddings"] = json!(false)), "lm_head.weight");
-    refused(&folder(|c, _| c["hidden_act"] = json!("gelu")), "expected relu2 or silu");
+    refused(&folder(|c, _| c["hidden_act"] = json!("swish")), "expected relu2, silu or gelu");
     refused(&folder(|_, t| drop(t.remove(0))), "embed_tokens");
     refused(
         &folder(|_, t| t.push(("model.layers.0.mlp.bias".into(), "F32", vec![1], f32s(1, 1.0)))),
